@@ -1,0 +1,153 @@
+"""The customer record and what surrounds it, as stored and as asked for."""
+
+import re
+import secrets
+import string
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, EmailStr, Field, SecretStr
+
+from tenant_runner.contract import KeywordRule
+
+ID_ALPHABET = string.ascii_lowercase + string.digits
+
+
+def _new_id() -> str:
+    return "".join(secrets.choice(ID_ALPHABET) for _ in range(12))
+
+
+def _new_slug() -> str:
+    # 192 random bits: the link is the only credential that a client's landing page asks for.
+    return secrets.token_urlsafe(24)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _digits(phone: str) -> str:
+    digits = re.sub(r"[\s().+-]", "", phone)
+    if not re.fullmatch(r"\d{7,15}", digits):
+        raise ValueError("write the number with its country code, 7 to 15 digits")
+    return digits
+
+
+Phone = Annotated[str, AfterValidator(_digits)]
+Language = Literal["es", "en"]
+
+
+class Wanted(StrEnum):
+    """What the admin wants of a client's runner; the reconciler makes it so."""
+
+    CONNECTED = "connected"
+    DISCONNECTED = "disconnected"
+
+
+class StoredOpenAIAssistant(BaseModel):
+    """As stored: the key encrypted, and what may be shown of it (`sk-…4f2a`)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["openai"] = "openai"
+    api_key_encrypted: str
+    api_key_hint: str
+    model: str
+    instructions: str
+
+
+class StoredAutomaticAssistant(BaseModel):
+    """Keyword rules and a default answer; nothing secret."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["automatic"] = "automatic"
+    rules: tuple[KeywordRule, ...] = ()
+    default_answer: str
+
+
+StoredAssistant = Annotated[StoredOpenAIAssistant | StoredAutomaticAssistant, Field(discriminator="kind")]
+
+
+class Client(BaseModel):
+    """One customer of the agency, one document of `clients`.
+
+    Attributes:
+        slug: unguessable last part of the landing page's address.
+        revision: grows with every change that the runner must learn of.
+        restarts: grows when somebody asks for a restart; the reconciler restarts a runner that is behind.
+        runner_token_encrypted: the credential between this client's runner and the control plane, both ways;
+            `runner_token_hash` (SHA-256, hex) finds the client that a token belongs to.
+        deleting_since: set when the admin deleted the client; the reconciler removes its parts, the record last.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str = Field(default_factory=_new_id, pattern=r"^[a-z0-9]{1,32}$")
+    name: str
+    email: EmailStr
+    language: Language = "es"
+    slug: str = Field(default_factory=_new_slug)
+    port: int
+    environment: str
+    assistant: StoredAssistant
+    expected_phone: str | None = None
+    bound_phone: str | None = None
+    retention_hours: int
+    wanted: Wanted = Wanted.CONNECTED
+    revision: int = 1
+    restarts: int = 0
+    runner_token_encrypted: str
+    runner_token_hash: str
+    created_at: datetime = Field(default_factory=_now)
+    updated_at: datetime = Field(default_factory=_now)
+    deleting_since: datetime | None = None
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+
+class OpenAIAssistantRequest(_Request):
+    """`api_key` None keeps the stored one (only when editing)."""
+
+    kind: Literal["openai"] = "openai"
+    api_key: SecretStr | None = None
+    model: str | None = Field(default=None, max_length=100)
+    instructions: str = Field(default="", max_length=32_000)
+
+
+class AutomaticAssistantRequest(_Request):
+    """Keyword rules, first match wins, and the answer when none does."""
+
+    kind: Literal["automatic"] = "automatic"
+    rules: tuple[KeywordRule, ...] = Field(default=(), max_length=100)
+    default_answer: str = Field(min_length=1, max_length=4_000)
+
+
+AssistantRequest = Annotated[OpenAIAssistantRequest | AutomaticAssistantRequest, Field(discriminator="kind")]
+
+
+class NewClient(_Request):
+    """The admin's request to create a client."""
+
+    name: str = Field(min_length=1, max_length=80)
+    email: EmailStr
+    language: Language = "es"
+    environment: str | None = None
+    assistant: AssistantRequest
+    expected_phone: Phone | None = None
+    retention_hours: int | None = Field(default=None, ge=1, le=24 * 365)
+
+
+class ClientChanges(_Request):
+    """The admin's edit: a field that is absent stays as it is (`exclude_unset`), `expected_phone` null clears it."""
+
+    name: str | None = Field(default=None, min_length=1, max_length=80)
+    email: EmailStr | None = None
+    language: Language | None = None
+    environment: str | None = None
+    assistant: AssistantRequest | None = None
+    expected_phone: Phone | None = None
+    retention_hours: int | None = Field(default=None, ge=1, le=24 * 365)

@@ -1,0 +1,135 @@
+"""The control plane's settings: read once from the environment and the settings file, then injected."""
+
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+class Environment(BaseModel):
+    """Where a client's WhatsApp and OpenAI are: the real ones, or others that an installation adds.
+
+    Attributes:
+        browser_arguments: extra Chromium switches for the clients of this environment.
+        banner: warning shown on the client's pages in the portal; None for the real services.
+        links: pages worth a link beside the banner, label to URL.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[a-z0-9_-]{1,32}$")
+    label: str
+    whatsapp_web_url: str = "https://web.whatsapp.com/"
+    browser_arguments: tuple[str, ...] = ()
+    openai_base_url: str = "https://api.openai.com/v1"
+    banner: str | None = None
+    links: dict[str, str] = Field(default_factory=dict)
+
+
+REAL = Environment(name="production", label="WhatsApp + OpenAI")
+
+
+class Settings(BaseSettings):
+    """One frozen model for the web process and the scheduler; every field is `FLAME_<NAME>` in the environment.
+
+    The settings file (`FLAME_SETTINGS_FILE`, mode 0600, `NAME=value` lines) holds what must not be in a process's
+    environment, secrets first. `scripts/start` writes it from the environment it was started with.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="FLAME_", env_file=None, extra="ignore", frozen=True, populate_by_name=True
+    )
+
+    # Where things are
+    data_directory: Path = REPOSITORY / "var"
+    host: str = "127.0.0.1"
+    port: int = 8001
+    public_url: str | None = None
+    mongodb_uri: SecretStr | None = Field(default=None, validation_alias="MONGODB_URI")
+    database_name: str = "flame"
+    supervisor_socket: Path | None = None
+
+    # Tenant runners
+    first_port: int = 3001
+    last_port: int = 3999
+    environments: tuple[Environment, ...] = ()
+    reconcile_interval_s: float = 5.0
+    runner_timeout_s: float = 30.0
+    heartbeat_lost_s: float = 45.0
+
+    # Conversations
+    debounce_s: float = 5.0
+    debounce_cap_s: float = 25.0
+
+    # Mail
+    smtp_host: str | None = None
+    smtp_port: int = 587
+    smtp_username: str | None = None
+    smtp_password: SecretStr | None = None
+    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    mail_from: str = "Flame Assistant <no-reply@localhost>"
+
+    # Retention
+    retention_hours: int = 24
+    cleanup_interval_hours: float = 24.0
+
+    # Security
+    session_hours: int = 12
+    secure_cookies: bool | None = None
+    encryption_keys_file: Path | None = None
+    login_attempts_per_minute: int = 5
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @model_validator(mode="after")
+    def _check(self) -> "Settings":
+        if self.first_port > self.last_port:
+            raise ValueError("FLAME_FIRST_PORT must not be greater than FLAME_LAST_PORT")
+        names = [environment.name for environment in self.all_environments]
+        if len(names) != len(set(names)):
+            raise ValueError("FLAME_ENVIRONMENTS: every environment needs a name of its own")
+        return self
+
+    @cached_property
+    def all_environments(self) -> tuple[Environment, ...]:
+        """Those that the installation adds, then the real services; the first one is the form's default."""
+        return (*self.environments, REAL)
+
+    @property
+    def base_url(self) -> str:
+        """Address that people use, without a trailing slash; links in mails and pages start with it."""
+        return (self.public_url or f"http://localhost:{self.port}").rstrip("/")
+
+    @property
+    def internal_url(self) -> str:
+        """Address that runners on this machine use."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def cookies_are_secure(self) -> bool:
+        """Cookies carry `Secure` when people come by HTTPS (or when the setting says so)."""
+        return self.base_url.startswith("https://") if self.secure_cookies is None else self.secure_cookies
+
+    @property
+    def retention(self) -> timedelta:
+        """Default of a client's own retention."""
+        return timedelta(hours=self.retention_hours)
+
+    @property
+    def clients_directory(self) -> Path:
+        """One directory per client: credentials, browser profile, journal."""
+        return self.data_directory / "clients"
+
+    @property
+    def programs_directory(self) -> Path:
+        """supervisord's program files, one per client."""
+        return self.data_directory / "supervisor" / "conf.d"
+
+    def environment(self, name: str) -> Environment:
+        """The environment of that name; the real services if the installation no longer has it."""
+        return next((e for e in self.all_environments if e.name == name), REAL)
