@@ -1,0 +1,92 @@
+"""What every test may use: one embedded database for the whole session, a fresh name in it for each test."""
+
+import asyncio
+import inspect
+import secrets
+import socket
+import subprocess
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from pydantic import SecretStr
+from pymongo import AsyncMongoClient
+from pymongo.asynchronous.database import AsyncDatabase
+
+from control_plane import embedded_database
+from control_plane.settings import Settings
+
+Document = dict[str, Any]
+T = TypeVar("T")
+
+
+def find_free_port() -> int:
+    """A TCP port that nobody listened on a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def wait_for(
+    condition: Callable[[], T | Awaitable[T]], *, deadline_s: float = 60.0, interval_s: float = 0.05, what: str = ""
+) -> T:
+    """Poll `condition` until it returns something true, and return that.
+
+    Raises:
+        AssertionError: nothing true within `deadline_s` seconds; says what was returned last.
+    """
+    ends = time.monotonic() + deadline_s
+    while True:
+        value = condition()
+        if inspect.isawaitable(value):
+            value = await value
+        if value:
+            return value
+        if time.monotonic() > ends:
+            raise AssertionError(f"not within {deadline_s} s: {what or condition}; last value: {value!r}")
+        await asyncio.sleep(interval_s)
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    return find_free_port
+
+
+@pytest.fixture(scope="session")
+def mongodb_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    directory: Path = tmp_path_factory.mktemp("database")
+    uri = embedded_database.prepare(directory, port=find_free_port())
+    port = int(uri.split("@127.0.0.1:")[1].split("/")[0])
+    process = subprocess.Popen(embedded_database.server_command(directory, port))
+    try:
+        embedded_database.wait_until_it_answers(uri)
+        yield uri
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+@pytest.fixture
+async def database(mongodb_uri: str) -> AsyncIterator[AsyncDatabase[Document]]:
+    client: AsyncMongoClient[Document] = AsyncMongoClient(mongodb_uri, tz_aware=True, serverSelectionTimeoutMS=10_000)
+    name = f"test_{secrets.token_hex(6)}"
+    try:
+        yield client[name]
+    finally:
+        await client.drop_database(name)
+        await client.close()
+
+
+@pytest.fixture
+def settings(tmp_path: Path, mongodb_uri: str, database: AsyncDatabase[Document]) -> Settings:
+    port = find_free_port()
+    return Settings(
+        data_directory=tmp_path / "var",
+        port=port,
+        mongodb_uri=SecretStr(mongodb_uri),
+        database_name=database.name,
+        debounce_s=0.2,
+        debounce_cap_s=2.0,
+    )
