@@ -119,7 +119,7 @@ def wait_until_it_answers(uri: str, *, deadline_s: float = START_DEADLINE_S) -> 
 @contextlib.contextmanager
 def _serving(directory: Path, port: int) -> Iterator[str]:
     command = server_command(directory, port, authentication=False)
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)  # noqa: S603
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     uri = f"mongodb://127.0.0.1:{port}/?directConnection=true"
     try:
         wait_until_it_answers(uri)

@@ -37,7 +37,7 @@ class CannotStart(Exception):
 
 
 def say(text: str) -> None:
-    print(text, flush=True)  # noqa: T201
+    print(text, flush=True)
 
 
 def is_on(value: str) -> bool:
@@ -90,7 +90,7 @@ def write_settings(settings: dict[str, str]) -> None:
 
 def choose_configuration() -> Path:
     """The clone's `supervisord.conf`; where the clone's path is too long for a socket, a copy with a shorter socket."""
-    global SOCKET  # noqa: PLW0603
+    global SOCKET
     if len(os.fsencode(SOCKET)) <= LONGEST_SOCKET_PATH:
         return CONFIGURATION
     digest = hashlib.sha256(os.fsencode(HOME)).hexdigest()[:12]
@@ -251,9 +251,7 @@ def main() -> None:
             say(f"  {line}")
         if with_sandbox:
             sandbox = f"http://localhost:{ports['FLAME_SANDBOX_PORT']}"
-            say(
-                f"\n  SANDBOX ON: WhatsApp, OpenAI and mail are stand-ins on this machine (turn off: FLAME_SANDBOX=off)"
-            )
+            say("\n  SANDBOX ON: WhatsApp, OpenAI and mail are stand-ins on this machine (turn off: FLAME_SANDBOX=off)")
             say(f"  Phone       {sandbox}/phone\n  Mailbox     {sandbox}/mail\n  OpenAI      {sandbox}/openai")
         say(f"\n  Processes   .venv/bin/supervisorctl -c {configuration.name} status")
         say("  Stop        Ctrl-C\n")
