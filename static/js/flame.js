@@ -1,0 +1,84 @@
+// What every page may use: local times, countdowns, copy buttons, more rule rows, and polling where events do not arrive.
+(() => {
+  const language = document.documentElement.lang || "es";
+  const STYLES = {
+    datetime: { dateStyle: "medium", timeStyle: "short" },
+    date: { dateStyle: "medium" },
+    time: { timeStyle: "short" },
+  };
+
+  function showLocalTimes(root) {
+    root.querySelectorAll("time[data-style]").forEach((element) => {
+      const when = new Date(element.dateTime);
+      element.textContent = new Intl.DateTimeFormat(language, STYLES[element.dataset.style]).format(when);
+      element.removeAttribute("data-style");
+    });
+    root.querySelectorAll("time[data-title]").forEach((element) => {
+      element.title = new Intl.DateTimeFormat(language, STYLES.datetime).format(new Date(element.dateTime));
+    });
+  }
+
+  function countDown() {
+    document.querySelectorAll("[data-until]").forEach((element) => {
+      const seconds = Math.max(0, Math.round((new Date(element.dataset.until) - Date.now()) / 1000));
+      element.textContent = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+    });
+  }
+
+  document.addEventListener("click", async (event) => {
+    const copy = event.target.closest("[data-copy]");
+    if (copy) {
+      const source = document.querySelector(copy.dataset.copy);
+      try {
+        await navigator.clipboard.writeText(source.value);
+      } catch {
+        source.select();
+        document.execCommand("copy");
+      }
+      const label = copy.querySelector("[data-label]");
+      const before = label.textContent;
+      label.textContent = copy.dataset.done;
+      window.setTimeout(() => (label.textContent = before), 2000);
+      return;
+    }
+    const add = event.target.closest("[data-add-rule]");
+    if (add) {
+      event.preventDefault();
+      const list = document.querySelector(add.dataset.addRule);
+      const row = list.lastElementChild.cloneNode(true);
+      const number = list.children.length;
+      row.querySelectorAll("[id]").forEach((field) => (field.id = field.id.replace(/\d+$/, number)));
+      row.querySelectorAll("[for]").forEach((field) => (field.htmlFor = field.htmlFor.replace(/\d+$/, number)));
+      row.querySelectorAll("input, textarea").forEach((field) => {
+        field.value = "";
+        field.classList.remove("is-invalid");
+      });
+      row.querySelectorAll(".invalid-feedback").forEach((note) => note.remove());
+      list.append(row);
+      row.querySelector("input, textarea").focus();
+    }
+  });
+
+  // Events keep the page alive; when none (not even a tick) came for 20 s, it is asked for every 10 s instead.
+  const live = document.querySelector("[data-live]");
+  if (live && window.htmx) {
+    let heard = 0;
+    const hear = () => (heard = Date.now());
+    document.body.addEventListener("htmx:sseOpen", (event) => {
+      hear();
+      event.detail.source.addEventListener("tick", hear);
+    });
+    document.body.addEventListener("htmx:sseMessage", hear);
+    window.setInterval(() => {
+      if (Date.now() - heard > 20_000) window.htmx.trigger(live, "poll");
+    }, 10_000);
+  }
+
+  document.addEventListener("htmx:load", (event) => {
+    showLocalTimes(event.target.parentElement || document);
+    countDown();
+  });
+  showLocalTimes(document);
+  countDown();
+  window.setInterval(countDown, 1000);
+})();
