@@ -1,0 +1,108 @@
+"""Bodies of the phone's HTTP API."""
+
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from sandbox.whatsapp_web.accounts import Addressing
+
+Number = Annotated[str, StringConstraints(pattern=r"^[0-9]{6,15}$")]
+MessageId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.-]{4,64}$")]
+Text = Annotated[str, StringConstraints(max_length=65_536)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Open(_Body):
+    """Take a phone in your hand: its account is made if the number is new."""
+
+    phone: Number
+    name: str | None = Field(default=None, max_length=80)
+    platform: str | None = None
+
+
+class Pair(Open):
+    """Link a device: scan what a QR code says, or type a link code."""
+
+    qr: str | None = None
+    code: str | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.qr is None) == (self.code is None):
+            raise ValueError("give qr or code, one of them")
+        return self
+
+
+class Incoming(_Body):
+    """A customer writes to the account.
+
+    Attributes:
+        t: when it was sent, in seconds since 1970; now by default.
+        addressing: by number or by hidden identity; stays with the contact.
+    """
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    sender: Number = Field(alias="from")
+    body: Text = ""
+    pushname: str | None = Field(default=None, max_length=80)
+    name: str | None = Field(default=None, max_length=80)
+    addressing: Addressing | None = None
+    id: MessageId | None = None
+    t: int | None = None
+    type: str = Field(default="chat", max_length=40)
+
+
+class Own(_Body):
+    """The owner writes on their own phone, to a contact or (their own number) to themselves."""
+
+    to: Number
+    body: Text
+    addressing: Addressing | None = None
+    id: MessageId | None = None
+    t: int | None = None
+
+
+class Receipt(_Body):
+    """A customer's phone reports on a message: 2 delivered, 3 read."""
+
+    id: MessageId
+    ack: int = Field(ge=-1, le=4)
+
+
+class Patch(_Body):
+    """Change a message that was delivered: decrypted later, edited, revoked."""
+
+    id: MessageId
+    set: dict[str, Any]
+
+
+class Registration(_Body):
+    """Whether a number has a WhatsApp account."""
+
+    number: Number
+    unregistered: bool = True
+
+
+class Refusal(_Body):
+    """Whether WhatsApp refuses what this account sends."""
+
+    refuse: bool = True
+
+
+class Outage(_Body):
+    """No page reaches WhatsApp for so long."""
+
+    seconds: float = Field(ge=0, le=3600)
+
+
+class RawMessage(_Body):
+    """A message of any shape, as the page's wire carries it: of a group, a status, one that cannot be decrypted."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: dict[str, Any]
+    t: int | None = None

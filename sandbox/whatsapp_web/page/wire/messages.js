@@ -1,0 +1,71 @@
+// Frames of messages, and how the server's data gets into the collections.
+__d('SandboxIngest', [], (exports, require) => {
+  const { createWid } = require('WAWebWidFactory');
+
+  exports.contact = ({ pn, lid, addressing, name, pushname }) => {
+    const { Contact } = require('WAWebCollections');
+    const { lidPnCache } = require('WAWebLidPnCache');
+    const number = createWid(pn);
+    lidPnCache.add(createWid(lid), { lid: createWid(lid), phoneNumber: number, phoneNumberCreatedAt: 0 });
+    const hidden = addressing === 'lid';
+    const attributes = { name, shortName: name, pushname, type: 'in', isBusiness: false, isContactBlocked: false };
+    if (hidden) attributes.phoneNumber = number;
+    return Contact.add({ id: hidden ? createWid(lid) : number, ...attributes }, { merge: true })[0];
+  };
+
+  exports.message = (data) => {
+    const { Msg, Chat } = require('WAWebCollections');
+    const MsgModel = require('WAWebMsgModel');
+    const key = require('WAWebMsgKey').from(data.id);
+    const known = Msg.get(key);
+    if (known) return known;
+    const { seen, ...attributes } = data;
+    const chat = Chat.get(key.remote) || Chat.add({ id: key.remote, t: data.t })[0];
+    const message = new MsgModel({ ...attributes, id: key, viewed: !!seen });
+    message.collection = Msg;
+    chat.msgs.add(message);
+    Msg.add(message);
+    chat.t = message.t;
+    if (!key.fromMe) {
+      chat.set('lastReceivedKey', key);
+      if (data.isNewMsg) chat.unreadCount = Math.max(0, chat.unreadCount) + 1;
+    }
+    return message;
+  };
+
+  exports.unread = (chat, count) => {
+    const known = require('WAWebCollections').Chat.get(chat);
+    if (known) known.unreadCount = count;
+  };
+});
+
+__d('SandboxMessageFrames', [], (exports, require) => {
+  const { createWid } = require('WAWebWidFactory');
+
+  exports.msg = async ({ msg, contact }) => {
+    if (contact) require('SandboxIngest').contact(contact);
+    await require('WAWebHandleMsg').handleSingleMsg(createWid(msg.id.remote), { ...msg, isNewMsg: true });
+    require('SandboxWire').send({ op: 'msg_ack', id: msg.id.id });
+    require('SandboxScreen').showChats();
+  };
+
+  exports.patch = ({ id, set }) => {
+    require('WAWebCollections').Msg.findFirst((message) => message.id.id === id)?.set(set);
+  };
+
+  exports.receipt = ({ ack, from, ids }) => {
+    require('WAWebHandleMsgReceipt').handleChatSimpleReceipt({
+      ack,
+      from: createWid(from),
+      externalIds: ids,
+      ackString: ack >= 3 ? 'read' : 'delivery',
+    });
+  };
+
+  exports.seen_elsewhere = ({ chat }) => {
+    const known = require('WAWebCollections').Chat.get(chat);
+    if (!known) return;
+    for (const message of known.msgs.toArray()) message.viewed = true;
+    known.unreadCount = 0;
+  };
+});
