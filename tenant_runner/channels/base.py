@@ -1,0 +1,127 @@
+"""What a channel is to the rest of the runner: a session with a state, messages in, texts out."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, Protocol
+
+from tenant_runner.contract import ChannelConfig, SessionChanged
+
+Ack = Literal["pending", "server", "delivered", "read", "failed"]
+
+
+@dataclass(frozen=True)
+class ChannelMessage:
+    """A message as the channel reports it.
+
+    Attributes:
+        chat_id: address to answer to.
+        kind: the channel's type; `chat` is text.
+        from_me: it left from the linked account, from here or from the owner's phone.
+        self_chat: the owner wrote to themselves.
+        broadcast: group, status or channel: not a chat with one person.
+        system: a notice of the channel, not a person's message; or not readable yet.
+    """
+
+    message_id: str
+    chat_id: str
+    kind: str
+    text: str
+    sent_at: datetime
+    from_me: bool = False
+    self_chat: bool = False
+    broadcast: bool = False
+    system: bool = False
+    contact_name: str | None = None
+    contact_phone: str | None = None
+
+
+class ChannelNotReady(Exception):
+    """The session is not WORKING, or broke before the channel heard of the request: nothing happened, ask again."""
+
+
+class SendRefused(Exception):
+    """The channel said that the message will not be sent."""
+
+
+class SendUnknown(Exception):
+    """No answer in time: the message may or may not leave; only `find` can tell."""
+
+
+class ChannelListener(Protocol):
+    """Who a channel tells; calls come one at a time, in order."""
+
+    async def message_received(self, message: ChannelMessage) -> None:
+        """A message appeared; the same one may come more than once."""
+
+    async def message_acknowledged(self, message_id: str, ack: Ack) -> None:
+        """A message of ours got further."""
+
+    async def session_changed(self, session: SessionChanged) -> None:
+        """The session is another than before."""
+
+    async def catch_up_from(self, phone: str) -> datetime:
+        """From when on missed messages are wanted, now that this number is connected."""
+        ...
+
+
+class Channel(Protocol):
+    """One linked account. Every call ends within its own deadline."""
+
+    @property
+    def session(self) -> SessionChanged:
+        """The session now."""
+        ...
+
+    async def start(self) -> None:
+        """Begin to connect in the background and keep at it until `stop`."""
+
+    async def stop(self) -> None:
+        """Let go of everything within 10 s; the account stays linked."""
+
+    async def reconfigure(self, config: ChannelConfig) -> bool:
+        """Take over changed settings; False when that needs a restart of the channel."""
+        ...
+
+    async def wait_until_working(self) -> None:
+        """Return once the session is WORKING."""
+
+    async def new_message_id(self, chat_id: str) -> str:
+        """An id for a message to be sent to a chat.
+
+        Raises:
+            ChannelNotReady: ask again later.
+        """
+        ...
+
+    async def send(self, chat_id: str, text: str, message_id: str) -> None:
+        """Send a text under an id from `new_message_id`; returns when the channel's server has it.
+
+        Raises:
+            ChannelNotReady: it was certainly not handed over.
+            SendRefused: it will not leave.
+            SendUnknown: it may leave or have left.
+        """
+
+    async def find(self, chat_id: str, message_id: str) -> Ack | None:
+        """How far a message of ours got; None when the channel does not know it.
+
+        Raises:
+            ChannelNotReady: cannot be told now.
+        """
+        ...
+
+    async def show_typing(self, chat_id: str, duration_s: float) -> None:
+        """Show the contact that an answer is being written; returns at once, failures are of no matter."""
+
+    async def mark_read(self, chat_id: str) -> None:
+        """Show the contact that their messages were read; failures are of no matter."""
+
+    async def refresh_code(self) -> None:
+        """Show new codes to link with; only asked for when somebody looks."""
+
+    async def logout(self) -> None:
+        """Unlink this device.
+
+        Raises:
+            ChannelNotReady: it could not be done now.
+        """

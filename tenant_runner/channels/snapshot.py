@@ -1,0 +1,48 @@
+"""The session as the outside sees it: one new version for each real change, none for a repetition."""
+
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
+from tenant_runner.contract import SessionChanged, SessionReason, SessionState
+
+logger = logging.getLogger(__name__)
+
+# What makes two snapshots different. A later expiry of the same code or a newer round trip is no news.
+_TELLING = ("state", "reason", "phase", "progress", "qr", "detail", "phone", "push_name")
+
+
+class Snapshot:
+    """Holds the newest `SessionChanged`."""
+
+    def __init__(self) -> None:
+        self.session = SessionChanged(
+            state=SessionState.STOPPED, reason=SessionReason.STOPPED, since=datetime.now(UTC), version=0
+        )
+
+    def change(self, state: SessionState, reason: SessionReason, **facts: Any) -> bool:
+        """Replace the session: facts not given are none. Returns whether anything is new."""
+        now = datetime.now(UTC)
+        old = self.session
+        since = old.since if (old.state, old.reason) == (state, reason) else now
+        new = SessionChanged(
+            version=old.version + 1,
+            state=state,
+            reason=reason,
+            since=since,
+            last_round_trip_at=old.last_round_trip_at,
+            **facts,
+        )
+        if all(getattr(old, name) == getattr(new, name) for name in _TELLING):
+            return False
+        self.session = new
+        if (old.state, old.reason, old.phase) != (state, reason, new.phase):
+            logger.info(
+                "session changed",
+                extra={"state": state.value, "reason": reason.value, "phase": new.phase, "detail": new.detail},
+            )
+        return True
+
+    def round_trip(self) -> None:
+        """The page just proved that it answers; no new version."""
+        self.session = self.session.model_copy(update={"last_round_trip_at": datetime.now(UTC)})

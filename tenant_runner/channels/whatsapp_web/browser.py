@@ -1,0 +1,158 @@
+"""One Chromium on one persistent profile: started clean, ended without leaving a process behind."""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+from playwright.async_api import BrowserContext, Error, Page, Playwright, async_playwright
+
+logger = logging.getLogger(__name__)
+
+CLOSE_S = 4.0
+LEFTOVER_GRACE_S = 3.0
+DISK_CACHE_BYTES = 33_554_432
+
+ARGUMENTS = (
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--no-default-browser-check",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-breakpad",
+    "--mute-audio",
+    f"--disk-cache-size={DISK_CACHE_BYTES}",
+    "--media-cache-size=1",
+)
+
+
+class ProfileInUse(Exception):
+    """Another living process holds the browser profile."""
+
+
+class Browser:
+    """A running Chromium with its one page."""
+
+    def __init__(self, playwright: Playwright, context: BrowserContext, profile: Path) -> None:
+        self._playwright = playwright
+        self._context = context
+        self._profile = profile
+        self.lost = asyncio.Event()
+        context.on("close", lambda _: self.lost.set())
+
+    @classmethod
+    async def open(cls, profile: Path, *, chromium: Path | None, arguments: tuple[str, ...]) -> "Browser":
+        """Start Chromium on the profile, after ending what a killed runner may have left of it.
+
+        Raises:
+            ProfileInUse: a living process on this machine or another holds the profile.
+            playwright.async_api.Error: the browser did not start.
+        """
+        await asyncio.to_thread(_prepare, profile)
+        playwright = await async_playwright().start()
+        try:
+            context = await playwright.chromium.launch_persistent_context(
+                profile,
+                executable_path=chromium,
+                headless=True,
+                # Chromium's own sandbox refuses to run as root.
+                chromium_sandbox=os.geteuid() != 0,
+                args=[*ARGUMENTS, *arguments],
+                bypass_csp=True,
+                service_workers="allow",
+                viewport={"width": 1280, "height": 800},
+                handle_sigint=False,
+                handle_sigterm=False,
+                handle_sighup=False,
+            )
+        except BaseException:
+            with suppress(Error):
+                await playwright.stop()
+            await asyncio.to_thread(end_leftovers, profile)
+            raise
+        return cls(playwright, context, profile)
+
+    async def page(self, *, scripts: tuple[str, ...], events: dict[str, Callable[..., object]]) -> Page:
+        """The browser's page, with functions that it may call and scripts that run before each of its documents."""
+        for name, function in events.items():
+            await self._context.expose_function(name, function)
+        for script in scripts:
+            await self._context.add_init_script(script=script)
+        page = self._context.pages[0] if self._context.pages else await self._context.new_page()
+        page.on("crash", lambda _: self.lost.set())
+        page.on("close", lambda _: self.lost.set())
+        return page
+
+    async def close(self) -> None:
+        """Close politely, so that the profile is written; kill what does not close in time."""
+        with suppress(Error, TimeoutError):
+            await asyncio.wait_for(self._context.close(), CLOSE_S)
+        with suppress(Error, TimeoutError):
+            await asyncio.wait_for(self._playwright.stop(), CLOSE_S / 2)
+        await asyncio.to_thread(end_leftovers, self._profile, 0.0)
+        self.lost.set()
+
+
+def _prepare(profile: Path) -> None:
+    profile.mkdir(mode=0o700, parents=True, exist_ok=True)
+    end_leftovers(profile)
+    remove_stale_lock(profile)
+
+
+def _browsers_of(profile: Path) -> list[psutil.Process]:
+    wanted = f"--user-data-dir={profile}"
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if wanted in process.cmdline():
+                found.append(process)
+    return found
+
+
+def end_leftovers(profile: Path, grace_s: float = LEFTOVER_GRACE_S) -> None:
+    """End every browser process that runs on this profile, and their children; blocks for a few seconds at most."""
+    browsers = _browsers_of(profile)
+    if not browsers:
+        return
+    family = list(browsers)
+    for browser in browsers:
+        with suppress(psutil.Error):
+            family.extend(browser.children(recursive=True))
+            if grace_s:
+                browser.terminate()
+    _, alive = psutil.wait_procs(family, timeout=grace_s)
+    for process in alive:
+        with suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(alive, timeout=2)
+    logger.warning("leftover browser ended", extra={"processes": len(family), "killed": len(alive)})
+
+
+def remove_stale_lock(profile: Path) -> None:
+    """Remove Chromium's lock on the profile, but only when its owner is proven dead.
+
+    Raises:
+        ProfileInUse: the owner lives, or is on another machine where nothing can be proven.
+    """
+    lock = profile / "SingletonLock"
+    try:
+        host, _, pid = str(lock.readlink()).rpartition("-")
+    except OSError:
+        return
+    if host != socket.gethostname():
+        raise ProfileInUse(f"the browser profile is locked by process {pid} of the machine {host}")
+    if pid.isdigit() and psutil.pid_exists(int(pid)):
+        with suppress(psutil.Error):
+            if f"--user-data-dir={profile}" in psutil.Process(int(pid)).cmdline():
+                raise ProfileInUse(f"the browser profile is used by process {pid}")
+        # The number was given to some other process since.
+    for name in ("SingletonLock", "SingletonSocket", "SingletonCookie"):
+        with suppress(FileNotFoundError):
+            (profile / name).unlink()
+    logger.info("stale browser lock removed")

@@ -1,0 +1,163 @@
+"""The named functions of `bridge.js`, each with a deadline."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from playwright.async_api import Error, Page
+from pydantic import BaseModel, ConfigDict, Field
+
+from tenant_runner.channels.base import Ack, ChannelMessage
+from tenant_runner.channels.whatsapp_web.browser import Browser
+from tenant_runner.settings import REPOSITORY
+
+WA_JS = REPOSITORY / "node_modules" / "@wppconnect" / "wa-js" / "dist" / "wppconnect-wa.js"
+BRIDGE = Path(__file__).with_name("bridge.js")
+# wa-js reports to Google Analytics and sends outgoing links to other people's servers unless told not to.
+WPP_CONFIG = "window.WPPConfig = {disableGoogleAnalytics: true, linkPreviewApiServers: [], poweredBy: ''};"
+
+STATUS_S = 10.0
+CALL_S = 20.0
+SEND_S = 30.0
+MISSED_S = 120.0
+MISSED_CHATS = 50
+MISSED_MESSAGES = 30
+
+
+class PageBroken(Exception):
+    """The page did not answer a call, or answered with an error."""
+
+
+class PageTimeout(PageBroken):
+    """No answer in time; what was asked may still happen."""
+
+
+class PageStatus(BaseModel):
+    """What the page says of itself at one moment.
+
+    Attributes:
+        ready: wa-js is at work; nothing else is known before.
+        loader: wa-js found WhatsApp Web's modules.
+        mode: WhatsApp's stream mode (QR, SYNCING, MAIN, OFFLINE, CONFLICT …).
+        code: what the QR code says now; `code_ttl` is its life in seconds where the page tells.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    ready: bool
+    loader: bool = True
+    authenticated: bool = False
+    mode: str | None = None
+    socket: str | None = None
+    idle: bool = False
+    code: str | None = None
+    code_ttl: float | None = Field(default=None, alias="codeTtl")
+    phone: str | None = None
+    name: str | None = None
+    progress: int | None = None
+
+    @property
+    def working(self) -> bool:
+        """Linked, synchronised and on line."""
+        return self.ready and self.authenticated and self.mode == "MAIN"
+
+
+@cache
+def _scripts() -> tuple[str, ...]:
+    return (WPP_CONFIG, WA_JS.read_text(encoding="utf-8"), BRIDGE.read_text(encoding="utf-8"))
+
+
+def parse_message(raw: dict[str, Any]) -> ChannelMessage:
+    """A message as `bridge.js` describes it."""
+    return ChannelMessage(
+        message_id=raw["id"],
+        chat_id=raw["chat"],
+        kind=raw["type"],
+        text=raw["text"],
+        sent_at=datetime.fromtimestamp(raw["t"], UTC),
+        from_me=raw["fromMe"],
+        self_chat=raw["self"],
+        broadcast=raw["broadcast"],
+        system=raw["system"],
+        contact_name=raw["name"],
+        contact_phone=raw["phone"],
+    )
+
+
+class WhatsAppPage:
+    """WhatsApp Web, loaded. Every call raises `PageBroken` when the page fails it."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+
+    @classmethod
+    async def open(
+        cls, browser: Browser, url: str, *, on_event: Callable[[str, Any], None], timeout_s: float
+    ) -> "WhatsAppPage":
+        """Load the page with wa-js in it; `on_event` is called in the order of events.
+
+        Raises:
+            PageBroken: it could not be loaded.
+        """
+        page = await browser.page(scripts=_scripts(), events={"flameEvent": on_event})
+        try:
+            await page.goto(url, wait_until="domcontentloaded", timeout=timeout_s * 1000)
+        except Error as error:
+            raise PageBroken(_words(error)) from error
+        return cls(page)
+
+    async def _call(self, name: str, arguments: dict[str, Any] | None = None, *, timeout_s: float = CALL_S) -> Any:
+        script = "([name, given]) => { if (!window.flame) throw new Error('no bridge'); return flame[name](given); }"
+        try:
+            return await asyncio.wait_for(self._page.evaluate(script, [name, arguments]), timeout_s)
+        except TimeoutError as error:
+            raise PageTimeout(f"{name}: no answer in {timeout_s:.0f} s") from error
+        except Error as error:
+            raise PageBroken(f"{name}: {_words(error)}") from error
+
+    async def status(self) -> PageStatus:
+        """The page's state now; proves that it answers."""
+        return PageStatus.model_validate(await self._call("status", timeout_s=STATUS_S))
+
+    async def refresh_code(self) -> None:
+        """Ask for new codes."""
+        await self._call("refreshCode", timeout_s=25)
+
+    async def logout(self) -> None:
+        """Unlink; the page loads itself again while it does."""
+        await self._call("logout")
+
+    async def new_message_id(self, chat_id: str) -> str:
+        """An id that WhatsApp accepts for a message to this chat."""
+        return str(await self._call("newMessageId", {"chat": chat_id}))
+
+    async def send(self, chat_id: str, text: str, message_id: str) -> str:
+        """Send and wait for the server; `OK` or WhatsApp's word for why not."""
+        sent = await self._call("send", {"chat": chat_id, "text": text, "id": message_id}, timeout_s=SEND_S)
+        return str(sent["result"])
+
+    async def find(self, chat_id: str, message_id: str) -> Ack | None:
+        """How far a message got; None when the page does not know it."""
+        ack: Ack | None = await self._call("find", {"chat": chat_id, "id": message_id})
+        return ack
+
+    async def mark_read(self, chat_id: str) -> None:
+        """Send read receipts for a chat."""
+        await self._call("markRead", {"chat": chat_id})
+
+    async def show_typing(self, chat_id: str, duration_s: float) -> None:
+        """Show "typing…" for a while."""
+        await self._call("showTyping", {"chat": chat_id, "ms": int(duration_s * 1000)})
+
+    async def missed(self, since: datetime) -> list[ChannelMessage]:
+        """Messages sent since then, in both directions, oldest first."""
+        asked = {"since": int(since.timestamp()), "chats": MISSED_CHATS, "messages": MISSED_MESSAGES}
+        return [parse_message(raw) for raw in await self._call("missed", asked, timeout_s=MISSED_S)]
+
+
+def _words(error: Error) -> str:
+    # The first line has the cause; what follows is the call log with the page's address and script.
+    return error.message.splitlines()[0][:200] if error.message else "unknown"

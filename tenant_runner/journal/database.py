@@ -1,0 +1,215 @@
+"""The journal's SQLite file: opened private, durable at each commit, one writer at a time."""
+
+import asyncio
+import os
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import aiosqlite
+
+SCHEMA_VERSION = 1
+SCHEMA = """
+CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE messages (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    message_id TEXT NOT NULL UNIQUE,
+    chat_id TEXT NOT NULL,
+    author TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    text TEXT NOT NULL,
+    sent_at REAL NOT NULL,
+    recorded_at REAL NOT NULL,
+    outcome TEXT,
+    pending INTEGER NOT NULL DEFAULT 0,
+    turn_id INTEGER,
+    event_sequence INTEGER
+);
+CREATE INDEX messages_of_chat ON messages (chat_id, sequence);
+CREATE INDEX messages_of_turn ON messages (turn_id) WHERE turn_id IS NOT NULL;
+CREATE INDEX messages_pending ON messages (chat_id) WHERE pending = 1;
+CREATE INDEX messages_by_age ON messages (recorded_at);
+
+CREATE TABLE turns (
+    turn_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    chat_id TEXT NOT NULL,
+    opened_at REAL NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    failing_since REAL,
+    reply TEXT,
+    replied_at REAL,
+    fallback INTEGER NOT NULL DEFAULT 0,
+    closed_at REAL,
+    outcome TEXT
+);
+CREATE UNIQUE INDEX one_open_turn_per_chat ON turns (chat_id) WHERE closed_at IS NULL;
+
+CREATE TABLE outbound (
+    message_id TEXT PRIMARY KEY,
+    chat_id TEXT NOT NULL,
+    author TEXT NOT NULL,
+    text TEXT NOT NULL,
+    turn_id INTEGER UNIQUE,
+    request_key TEXT UNIQUE,
+    state TEXT NOT NULL,
+    ack TEXT,
+    created_at REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX outbound_unfinished ON outbound (created_at) WHERE state IN ('prepared', 'sending');
+
+CREATE TABLE chats (
+    chat_id TEXT PRIMARY KEY,
+    suspended INTEGER,
+    suspended_at REAL,
+    waiting TEXT,
+    changed_at REAL NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE threads (
+    chat_id TEXT PRIMARY KEY,
+    conversation_id TEXT,
+    key_fingerprint TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    synced_through INTEGER NOT NULL,
+    last_activity_at REAL NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE remote_conversations (
+    conversation_id TEXT PRIMARY KEY,
+    chat_id TEXT NOT NULL,
+    key_fingerprint TEXT NOT NULL,
+    response_ids TEXT NOT NULL,
+    last_activity_at REAL NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE outbox (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    timestamp REAL NOT NULL,
+    payload TEXT NOT NULL
+);
+"""
+
+
+class JournalTooNew(Exception):
+    """The file was written by a newer version of the product."""
+
+
+class Database:
+    """One connection; `transaction` makes several statements one step that survives a crash whole or not at all."""
+
+    def __init__(self, connection: aiosqlite.Connection) -> None:
+        self._connection = connection
+        self._lock = asyncio.Lock()
+        self._holder: asyncio.Task[Any] | None = None
+
+    @classmethod
+    async def open(cls, path: Path) -> "Database":
+        """Open or create the file, readable by its owner alone.
+
+        Raises:
+            JournalTooNew: a newer version wrote it; nothing was changed.
+        """
+        # The file exists with its mode before SQLite first writes to it; WAL and shm files inherit the mode.
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        os.fchmod(descriptor, 0o600)
+        os.close(descriptor)
+        connection = await aiosqlite.connect(path, isolation_level=None)
+        try:
+            connection.row_factory = sqlite3.Row
+            for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "secure_delete=ON"):
+                await connection.execute(f"PRAGMA {pragma}")
+            database = cls(connection)
+            await database._migrate()
+        except BaseException:
+            await connection.close()
+            raise
+        return database
+
+    async def _migrate(self) -> None:
+        version = int((await self.row("PRAGMA user_version"))["user_version"])
+        if version > SCHEMA_VERSION:
+            raise JournalTooNew(f"the journal has schema {version}, this version knows {SCHEMA_VERSION}")
+        if version == 0:
+            await self._connection.executescript(f"BEGIN;{SCHEMA}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
+
+    async def close(self) -> None:
+        """Close the file; the write-ahead log is folded in."""
+        await self._connection.close()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        """Everything inside is written together; a task may nest it, then the outermost one commits."""
+        task = asyncio.current_task()
+        if task is not None and self._holder is task:
+            yield
+            return
+        async with self._lock:
+            self._holder = task
+            try:
+                await self._connection.execute("BEGIN IMMEDIATE")
+                yield
+                await self._connection.execute("COMMIT")
+            except BaseException:
+                # Statements run in order in the connection's own thread, so this comes after whatever was cancelled.
+                with suppress(sqlite3.OperationalError):
+                    await asyncio.shield(self._connection.execute("ROLLBACK"))
+                raise
+            finally:
+                self._holder = None
+
+    async def run(self, sql: str, *values: Any) -> int:
+        """Execute one writing statement; returns the number of rows it changed."""
+        async with self.transaction():
+            return (await self._connection.execute(sql, values)).rowcount
+
+    async def insert(self, sql: str, *values: Any) -> int | None:
+        """Execute an insert; returns the new row's number, or None when nothing was inserted."""
+        async with self.transaction():
+            cursor = await self._connection.execute(sql, values)
+            return cursor.lastrowid if cursor.rowcount > 0 else None
+
+    async def rows(self, sql: str, *values: Any) -> list[sqlite3.Row]:
+        """All rows of a query."""
+        return list(await self._connection.execute_fetchall(sql, values))
+
+    async def first(self, sql: str, *values: Any) -> sqlite3.Row | None:
+        """The first row of a query, or None."""
+        rows = await self.rows(sql, *values)
+        return rows[0] if rows else None
+
+    async def row(self, sql: str, *values: Any) -> sqlite3.Row:
+        """The row of a query that always has one."""
+        return (await self.rows(sql, *values))[0]
+
+    async def fact(self, name: str) -> str | None:
+        """A remembered value."""
+        row = await self.first("SELECT value FROM facts WHERE name = ?", name)
+        return None if row is None else str(row["value"])
+
+    async def remember(self, name: str, value: str | None) -> None:
+        """Remember a value; None forgets it."""
+        if value is None:
+            await self.run("DELETE FROM facts WHERE name = ?", name)
+        else:
+            await self.run("INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)", name, value)
+
+
+def now() -> float:
+    """Seconds since the epoch, as the journal stores times."""
+    return time.time()
+
+
+def to_datetime(seconds: float) -> datetime:
+    """A stored time as an aware datetime."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def marks(values: Iterable[Any]) -> str:
+    """As many SQL placeholders as there are values."""
+    return ",".join("?" for _ in values)
