@@ -1,7 +1,7 @@
-"""One JSON object per line on standard output."""
+"""One JSON object per line."""
 
 import logging
-import sys
+from typing import TextIO
 
 from pythonjsonlogger.json import JsonFormatter
 
@@ -9,9 +9,9 @@ from pythonjsonlogger.json import JsonFormatter
 _TALKATIVE = ("httpx2", "httpx", "httpcore2", "httpcore", "openai", "uvicorn.access", "asyncio", "aiosqlite")
 
 
-def configure_logs(level: str, client_id: str) -> None:
-    """Send all logs of this process to standard output; every line carries the client's id."""
-    handler = logging.StreamHandler(sys.stdout)
+def configure_logs(level: str, client_id: str, stream: TextIO) -> None:
+    """Send all logs of this process to a stream; every line carries the client's id."""
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         JsonFormatter(
             "{asctime}{levelname}{name}{message}",

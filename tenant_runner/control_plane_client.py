@@ -1,0 +1,196 @@
+"""Talking to the control plane: configuration in, events out; it may be away at any time."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+import httpx2
+from pydantic import ValidationError
+
+from tenant_runner.contract import (
+    CONFIG_PATH,
+    EVENTS_PATH,
+    MAX_EVENTS_PER_DELIVERY,
+    TOKEN_HEADER,
+    Delivery,
+    DeliveryReceipt,
+    RunnerConfig,
+    RunnerCredentials,
+    SessionChanged,
+    SessionState,
+)
+from tenant_runner.journal.outbox import Outbox
+
+logger = logging.getLogger(__name__)
+
+TIMEOUT_S = 15.0
+HEARTBEAT_S = 10.0
+ANXIOUS_HEARTBEAT_S = 2.0
+GATHER_S = 0.05
+LONGEST_BACKOFF_S = 30.0
+LAST_DELIVERY_S = 2.0
+
+
+class ControlPlaneAway(Exception):
+    """It did not answer, or not as agreed."""
+
+
+class ControlPlaneClient:
+    """The two calls of the internal API."""
+
+    def __init__(self, credentials: RunnerCredentials) -> None:
+        self._http = httpx2.AsyncClient(
+            base_url=credentials.control_plane_url,
+            headers={TOKEN_HEADER: credentials.token.get_secret_value()},
+            timeout=TIMEOUT_S,
+            trust_env=False,
+        )
+
+    async def fetch_config(self) -> RunnerConfig:
+        """The configuration now.
+
+        Raises:
+            ControlPlaneAway: ask again later.
+        """
+        try:
+            response = await self._http.get(CONFIG_PATH)
+            response.raise_for_status()
+            return RunnerConfig.model_validate_json(response.content)
+        except httpx2.HTTPError as error:
+            raise ControlPlaneAway(_words(error)) from error
+        except ValidationError as error:
+            # The errors' own text would have the input in it, and so the key.
+            raise ControlPlaneAway(f"the configuration has {error.error_count()} errors") from None
+
+    async def wait_for_config(self) -> RunnerConfig:
+        """The configuration, however long the control plane is away."""
+        attempt = 0
+        while True:
+            try:
+                return await self.fetch_config()
+            except ControlPlaneAway as error:
+                delay_s = _backoff(attempt)
+                attempt += 1
+                logger.warning("control plane away", extra={"cause": str(error), "attempt": attempt})
+                await asyncio.sleep(delay_s)
+
+    async def deliver(self, delivery: Delivery) -> DeliveryReceipt:
+        """Hand over events and the session.
+
+        Raises:
+            ControlPlaneAway: nothing is known to be stored.
+        """
+        try:
+            response = await self._http.post(
+                EVENTS_PATH, content=delivery.model_dump_json(), headers={"Content-Type": "application/json"}
+            )
+            response.raise_for_status()
+            return DeliveryReceipt.model_validate_json(response.content)
+        except httpx2.HTTPError as error:
+            raise ControlPlaneAway(_words(error)) from error
+        except ValidationError:
+            raise ControlPlaneAway("its receipt could not be read") from None
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+
+def _words(error: httpx2.HTTPError) -> str:
+    if isinstance(error, httpx2.HTTPStatusError):
+        return f"HTTP {error.response.status_code}"
+    return type(error).__name__
+
+
+def _backoff(attempt: int) -> float:
+    return min(LONGEST_BACKOFF_S, 0.5 * 2.0 ** min(attempt, 10)) * random.uniform(0.75, 1.0)  # noqa: S311 (jitter)
+
+
+class Courier:
+    """Empties the outbox in order, and tells the session at least every few seconds."""
+
+    def __init__(
+        self,
+        client: ControlPlaneClient,
+        outbox: Outbox,
+        *,
+        instance: str,
+        started_at: datetime,
+        journal_id: str,
+        session: Callable[[], SessionChanged],
+        revision: Callable[[], int],
+        on_newer_config: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._client = client
+        self._outbox = outbox
+        self._instance = instance
+        self._started_at = started_at
+        self._journal_id = journal_id
+        self._session = session
+        self._revision = revision
+        self._on_newer_config = on_newer_config
+
+    def nudge(self) -> None:
+        """There is something to tell now."""
+        self._outbox.news.set()
+
+    async def run(self) -> None:
+        """Deliver for ever."""
+        failures = 0
+        while True:
+            try:
+                more = await self._deliver_once()
+            except ControlPlaneAway as error:
+                if failures == 0:
+                    logger.warning("control plane away", extra={"cause": str(error)})
+                await asyncio.sleep(_backoff(failures))
+                failures += 1
+                continue
+            except Exception:
+                logger.exception("delivery broke")
+                await asyncio.sleep(LONGEST_BACKOFF_S)
+                continue
+            if failures:
+                logger.info("control plane is back", extra={"failures": failures})
+            failures = 0
+            if not more:
+                await self._wait_for_news()
+
+    async def _deliver_once(self) -> bool:
+        """Post one batch; True when there is more and it makes sense to go on at once."""
+        self._outbox.news.clear()
+        events = await self._outbox.next(MAX_EVENTS_PER_DELIVERY)
+        delivery = Delivery(
+            instance=self._instance,
+            started_at=self._started_at,
+            journal_id=self._journal_id,
+            config_revision=self._revision(),
+            session=self._session(),
+            events=events,
+        )
+        receipt = await self._client.deliver(delivery)
+        accepted = await self._outbox.accepted(receipt.accepted_through)
+        if receipt.config_revision > self._revision():
+            await self._on_newer_config()
+        if events and not accepted:
+            raise ControlPlaneAway("it took none of the events")
+        return len(events) == MAX_EVENTS_PER_DELIVERY
+
+    async def _wait_for_news(self) -> None:
+        anxious = self._session().state is not SessionState.WORKING
+        try:
+            await asyncio.wait_for(self._outbox.news.wait(), ANXIOUS_HEARTBEAT_S if anxious else HEARTBEAT_S)
+        except TimeoutError:
+            return
+        # What belongs together comes within moments: one request for all of it.
+        await asyncio.sleep(GATHER_S)
+
+    async def say_goodbye(self) -> None:
+        """One last delivery, so that the end of the session is known at once; it may fail."""
+        try:
+            async with asyncio.timeout(LAST_DELIVERY_S):
+                await self._deliver_once()
+        except (ControlPlaneAway, TimeoutError):
+            return

@@ -1,0 +1,265 @@
+"""One client's runner, put together: journal, channel, assistant, conversation, courier."""
+
+import asyncio
+import logging
+import secrets
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from tenant_runner.answering import Answering, Patience
+from tenant_runner.app import NotConfigured
+from tenant_runner.assistants import ASSISTANTS
+from tenant_runner.assistants.base import Assistant
+from tenant_runner.channels import CHANNELS, ChannelEnvironment
+from tenant_runner.channels.base import Ack, Channel, ChannelMessage, ChannelNotReady
+from tenant_runner.channels.snapshot import Snapshot
+from tenant_runner.contract import (
+    ProcessMessageRequest,
+    PurgeReport,
+    PurgeRequest,
+    RunnerConfig,
+    RunnerCredentials,
+    RunnerStatus,
+    SendRequest,
+    SessionChanged,
+    SessionReason,
+    SessionState,
+)
+from tenant_runner.control_plane_client import ControlPlaneAway, ControlPlaneClient, Courier
+from tenant_runner.conversation import Conversation
+from tenant_runner.journal import Journal
+from tenant_runner.journal.database import now, to_datetime
+from tenant_runner.journal.outbound import Outbound
+from tenant_runner.purge import purge, retire
+from tenant_runner.settings import RunnerSettings
+
+logger = logging.getLogger(__name__)
+
+CHECK_CHANNEL_S = 1.0
+PURGE_BUDGET_S = 25.0
+RETIRE_BUDGET_S = 60.0
+CATCH_UP_OVERLAP = timedelta(minutes=10)
+
+_LINKED_PHONE = "linked_phone"
+_WATCHED_PHONE = "watched_phone"
+_WATCHED_SINCE = "watched_since"
+
+
+class Runner:
+    """Implements what the channel tells (`ChannelListener`) and what the API offers (`app.Service`)."""
+
+    def __init__(
+        self,
+        settings: RunnerSettings,
+        credentials: RunnerCredentials,
+        journal: Journal,
+        patience: Patience | None = None,
+    ) -> None:
+        self._settings = settings
+        self._credentials = credentials
+        self._journal = journal
+        self._patience = patience or Patience()
+        self._client = ControlPlaneClient(credentials)
+        self._started_at = datetime.now(UTC)
+        self._instance = secrets.token_hex(8)
+        self._preparing = Snapshot()
+        self._preparing.change(SessionState.STARTING, SessionReason.PREPARING)
+        self._config: RunnerConfig | None = None
+        self._channel: Channel | None = None
+        self._answering: Answering | None = None
+        self._conversation: Conversation | None = None
+        self._purging = asyncio.Lock()
+        self._background: set[asyncio.Task[None]] = set()
+        self._courier = Courier(
+            self._client,
+            journal.outbox,
+            instance=self._instance,
+            started_at=self._started_at,
+            journal_id=journal.id,
+            session=lambda: self.session,
+            revision=lambda: self._config.revision if self._config else 0,
+            on_newer_config=self._pull_config,
+        )
+
+    # ------------------------------------------------------------------------------------------------ lifecycle
+
+    @property
+    def session(self) -> SessionChanged:
+        """The session now; preparing until there is a configuration."""
+        return self._channel.session if self._channel is not None else self._preparing.session
+
+    async def run(self) -> None:
+        """Work until cancelled; with the control plane away at the start it waits for it."""
+        config = await self._client.wait_for_config()
+        logger.info("configuration received", extra={"revision": config.revision})
+        assistant = ASSISTANTS[config.assistant.kind](config.assistant, self._journal.threads)
+        self._answering = Answering(self._journal, config, assistant, self._patience)
+        self._conversation = Conversation(self._journal, self._answering, self.working_channel, self._patience)
+        self._config = config
+        await self._start_channel(config)
+        await self._conversation.resume()
+        await self._courier.run()
+
+    async def stop(self) -> None:
+        """Stop everything and say so; what is unfinished is in the journal."""
+        if self._conversation is not None:
+            await self._conversation.stop()
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        if self._channel is not None:
+            await self._channel.stop()
+            await self._courier.say_goodbye()
+        if self._answering is not None:
+            await self._answering.assistant.close()
+        await self._client.close()
+
+    async def _start_channel(self, config: RunnerConfig) -> None:
+        directory: Path = self._settings.client_directory(self._credentials.client_id)
+        environment = ChannelEnvironment(
+            directory=directory,
+            chromium=self._settings.chromium,
+            linked_phone=await self._journal.database.fact(_LINKED_PHONE),
+        )
+        self._channel = CHANNELS[config.channel.kind](config.channel, self, environment)
+        await self._channel.start()
+
+    async def working_channel(self) -> Channel:
+        """The channel, once it is connected; a channel that was replaced meanwhile does not hold anybody up."""
+        while True:
+            channel = self._channel
+            if channel is not None:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(channel.wait_until_working(), CHECK_CHANNEL_S)
+                    return channel
+            else:
+                await asyncio.sleep(CHECK_CHANNEL_S)
+
+    # ------------------------------------------------------------------------------------------------ configuration
+
+    async def _pull_config(self) -> None:
+        try:
+            config = await self._client.fetch_config()
+        except ControlPlaneAway as error:
+            logger.warning("newer configuration not received", extra={"cause": str(error)})
+            return
+        await self.apply(config)
+
+    async def apply(self, config: RunnerConfig) -> None:
+        """Take over a configuration: a new assistant at once, another channel by a restart of the channel."""
+        former, answering = self._config, self._answering
+        if former is None or answering is None or config.revision <= former.revision:
+            return
+        replaced: Assistant | None = None
+        if config.assistant != former.assistant:
+            replaced = answering.assistant
+            await answering.apply(config, ASSISTANTS[config.assistant.kind](config.assistant, self._journal.threads))
+        else:
+            await answering.apply(config, None)
+        self._config = config
+        logger.info("configuration applied", extra={"revision": config.revision, "new_assistant": bool(replaced)})
+        if replaced is not None:
+            self._retire_later(replaced, answering.assistant)
+        if self._channel is not None and config.channel != former.channel:
+            same_kind = config.channel.kind == former.channel.kind
+            if not (same_kind and await self._channel.reconfigure(config.channel)):
+                await self._channel.stop()
+                await self._start_channel(config)
+
+    def _retire_later(self, replaced: Assistant, successor: Assistant) -> None:
+        async def work() -> None:
+            try:
+                if replaced.key_fingerprint == successor.key_fingerprint:
+                    await replaced.close()
+                else:
+                    await retire(self._journal, replaced, budget_s=RETIRE_BUDGET_S)
+            except Exception:
+                logger.exception("former assistant not retired")
+
+        task = asyncio.create_task(work(), name="retire assistant")
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    # ------------------------------------------------------------------------------------------------ from the channel
+
+    async def message_received(self, message: ChannelMessage) -> None:
+        """See `ChannelListener`."""
+        if self._conversation is not None:
+            await self._conversation.receive(message)
+
+    async def message_acknowledged(self, message_id: str, ack: Ack) -> None:
+        """See `ChannelListener`."""
+        if self._conversation is not None:
+            await self._conversation.acknowledge(message_id, ack)
+
+    async def session_changed(self, session: SessionChanged) -> None:
+        """See `ChannelListener`; remembers which number is linked, across restarts."""
+        if session.state is SessionState.WORKING:
+            await self._journal.database.remember(_LINKED_PHONE, session.phone)
+        elif session.state is SessionState.SCAN_QR_CODE:
+            await self._journal.database.remember(_LINKED_PHONE, None)
+        self._courier.nudge()
+
+    async def catch_up_from(self, phone: str) -> datetime:
+        """From the newest known message, but never from before this number was first connected.
+
+        What a person wrote and read before they had an assistant is none of its business.
+        """
+        database = self._journal.database
+        async with self._journal.transaction():
+            if await database.fact(_WATCHED_PHONE) != phone:
+                await database.remember(_WATCHED_PHONE, phone)
+                await database.remember(_WATCHED_SINCE, str(now()))
+            since = to_datetime(float(await database.fact(_WATCHED_SINCE) or now()))
+        newest = await self._journal.messages.newest_sent_at()
+        if newest is None:
+            return since
+        return max(since, to_datetime(newest) - CATCH_UP_OVERLAP)
+
+    # ------------------------------------------------------------------------------------------------ from the API
+
+    async def status(self) -> RunnerStatus:
+        """See `app.Service`."""
+        return RunnerStatus(
+            client_id=self._credentials.client_id,
+            instance=self._instance,
+            started_at=self._started_at,
+            config_revision=self._config.revision if self._config else 0,
+            session=self.session,
+            undelivered_events=await self._journal.outbox.count(),
+            open_turns=await self._journal.turns.count_open(),
+        )
+
+    async def send(self, request: SendRequest, key: str) -> Outbound:
+        """See `app.Service`."""
+        return await self._configured_conversation().send(request.chat_id, request.text, request_key=key)
+
+    async def process_message(self, request: ProcessMessageRequest) -> str:
+        """See `app.Service`."""
+        return await self._configured_conversation().ask(request.contact, request.text)
+
+    async def purge(self, request: PurgeRequest) -> PurgeReport:
+        """See `app.Service`; one at a time."""
+        if self._answering is None:
+            raise NotConfigured
+        async with self._purging:
+            return await purge(self._journal, self._answering.assistant, request.before, budget_s=PURGE_BUDGET_S)
+
+    async def refresh_code(self) -> None:
+        """See `app.Service`."""
+        await self._configured_channel().refresh_code()
+
+    async def logout(self) -> None:
+        """See `app.Service`."""
+        await self._configured_channel().logout()
+
+    def _configured_conversation(self) -> Conversation:
+        if self._conversation is None:
+            raise NotConfigured
+        return self._conversation
+
+    def _configured_channel(self) -> Channel:
+        if self._channel is None:
+            raise ChannelNotReady("there is no channel yet")
+        return self._channel
