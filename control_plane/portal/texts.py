@@ -1,0 +1,108 @@
+"""The portal's own tables of texts: what happened after a form, mails, processes, messages, cleanups."""
+
+from dataclasses import dataclass
+
+from control_plane.session_text import N_
+
+
+@dataclass(frozen=True)
+class Label:
+    """A short text with its icon and colour; `explanation` says more where there is more to say."""
+
+    text: str
+    icon: str
+    tone: str
+    explanation: str | None = None
+
+
+# What the next page says after a form: the code travels in a cookie, the text never does.
+FLASHES: dict[str, Label] = {
+    "client-created": Label(N_("The client was created. Its assistant is being prepared."), "circle-check", "green"),
+    "client-saved": Label(N_("Saved. The assistant takes the changes in a moment."), "circle-check", "green"),
+    "client-deleted": Label(
+        N_("The client is being deleted: its data goes first, the record last."), "trash", "green"
+    ),
+    "connecting": Label(N_("Connecting: the assistant starts in a moment."), "player-play", "green"),
+    "disconnecting": Label(N_("Disconnecting: the assistant stops in a moment."), "player-pause", "green"),
+    "restarting": Label(N_("Restarting: it takes about half a minute."), "refresh", "green"),
+    "unlinked": Label(N_("The phone was logged out. The client has to scan again."), "unlink", "green"),
+    "unlink-failed": Label(
+        N_("The phone could not be logged out now: the assistant's process does not answer. Try again in a minute."),
+        "alert-circle",
+        "red",
+    ),
+    "released": Label(N_("The number was released: the next phone that scans stays."), "device-mobile-off", "green"),
+    "invitation-queued": Label(N_("The invitation is on its way."), "mail", "green"),
+    "cleanup-done": Label(N_("The cleanup ran: its record is the first of the list."), "eraser", "green"),
+    "cleanup-busy": Label(N_("A cleanup is running already: its record appears when it ends."), "clock", "yellow"),
+    "password-changed": Label(N_("The password was changed."), "shield-lock", "green"),
+    "logged-out": Label(N_("You logged out."), "logout", "green"),
+    "session-over": Label(N_("Your session ended: log in again."), "clock", "yellow"),
+}
+
+MAIL_STATES: dict[str, Label] = {
+    "queued": Label(N_("In the queue"), "clock", "azure", N_("It is sent in a moment.")),
+    "retrying": Label(
+        N_("It will be tried again"), "refresh", "yellow", N_("The mail server did not take it; it is tried again.")
+    ),
+    "waiting": Label(
+        N_("Waiting for a mail server"),
+        "mail-pause",
+        "yellow",
+        N_("No SMTP server is configured: copy the link and send it yourself. The mail goes out once there is one."),
+    ),
+    "sent": Label(N_("Sent"), "mail-check", "green"),
+    "failed": Label(
+        N_("Not delivered"), "mail-x", "red", N_("Check the address and the reason below, then send it again.")
+    ),
+}
+
+AUTHORS: dict[str, str] = {
+    "contact": N_("Customer"),
+    "assistant": N_("Assistant"),
+    "owner": N_("Owner, from the phone"),
+    "agent": N_("Agent"),
+}
+
+FATES: dict[str, Label] = {
+    "pending": Label(N_("sending"), "clock", "secondary"),
+    "server": Label(N_("sent"), "check", "secondary"),
+    "delivered": Label(N_("delivered"), "checks", "secondary"),
+    "read": Label(N_("read"), "eye-check", "green"),
+    "failed": Label(N_("not sent"), "alert-circle", "red"),
+    "unknown": Label(N_("not confirmed"), "help-circle", "yellow"),
+}
+
+PROCESS_STATES: dict[str, str] = {
+    "running": N_("Running"),
+    "starting": N_("Starting"),
+    "stopping": N_("Stopping"),
+    "stopped": N_("Stopped"),
+    "failed": N_("Stops again and again"),
+    "lost": N_("Lost: being started again"),
+    "absent": N_("Not started yet"),
+    "unknown": N_("Not known yet"),
+}
+
+KEY_RESULTS: dict[str, Label] = {
+    "ok": Label(N_("The key works."), "circle-check", "green"),
+    "missing": Label(N_("Write a key to try it."), "alert-circle", "yellow"),
+    "bad_key": Label(N_("OpenAI refused the key."), "circle-x", "red"),
+    "no_quota": Label(N_("The key is right, but its account has no credit."), "alert-triangle", "yellow"),
+    "model_not_found": Label(N_("The key is right, but it has no access to that model."), "alert-triangle", "yellow"),
+    "unavailable": Label(N_("OpenAI did not answer: try again in a moment."), "cloud-off", "yellow"),
+}
+
+CLEANUP_COLUMNS: dict[str, str] = {
+    "messages": N_("Messages"),
+    "threads": N_("Threads"),
+    "remote_conversations": N_("At OpenAI"),
+    "qr_codes": N_("QR codes"),
+}
+CLEANUP_CAUSES: dict[str, str] = {"scheduled": N_("scheduled"), "forced": N_("forced by an administrator")}
+CLEANUP_STATES: dict[str, Label] = {
+    "running": Label(N_("Running"), "loader", "azure"),
+    "done": Label(N_("Done"), "circle-check", "green"),
+    "partial": Label(N_("Done in part"), "alert-triangle", "yellow"),
+    "failed": Label(N_("Failed"), "circle-x", "red"),
+}
