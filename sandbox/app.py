@@ -25,6 +25,7 @@ def create_app(network: Network, *, others: list[BaseRoute]) -> Starlette:
     """The application on the sandbox's HTTP port.
 
     Args:
+        network: what the phone works on.
         others: routes of the mailbox and the OpenAI stand-in.
     """
     phone: list[BaseRoute] = [Mount("/api", routes=api.routes(network)), *pages.routes()]

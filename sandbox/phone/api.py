@@ -1,4 +1,4 @@
-"""The phone over HTTP, under /phone/api: what a person does with a phone, and what the phone saw. See docs/sandbox.md."""
+"""The phone over HTTP, under /phone/api: what a person does with a phone, and what it saw. See docs/sandbox.md."""
 
 import io
 import time

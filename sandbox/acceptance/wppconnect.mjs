@@ -1,0 +1,50 @@
+// wppconnect, as published.
+import path from 'node:path';
+
+import wppconnect from '@wppconnect-team/wppconnect';
+
+wppconnect.defaultLogger.level = 'error';
+
+export function makeDriver({ sandbox, directory, chromium }) {
+  return async () => {
+    const codes = [];
+    const received = [];
+    let showCode;
+    const needsCode = new Promise((resolve) => {
+      showCode = resolve;
+    });
+    const options = {
+      session: 'acceptance',
+      headless: true,
+      useChrome: false,
+      logQR: false,
+      updatesLog: false,
+      disableWelcome: true,
+      autoClose: 0,
+      waitForLogin: false,
+      whatsappVersion: '',
+      browserArgs: sandbox.browserArguments,
+      puppeteerOptions: { executablePath: chromium, userDataDir: path.join(directory, 'wppconnect') },
+      catchQR: (picture, ascii, attempt, qr) => {
+        codes.push(qr);
+        showCode(qr);
+      },
+    };
+    const client = await wppconnect.create(options);
+    await client.onMessage((message) => received.push(message.body));
+    const isReady = client.waitForLogin().then((isLogged) => {
+      if (!isLogged) throw new Error('not logged in');
+    });
+    return {
+      codes,
+      received,
+      needsCode,
+      isReady,
+      send: (chat, text) => client.sendText(chat, text),
+      logout: () => client.logout(),
+      close: async () => {
+        if (client.page.browser().connected) await client.close();
+      },
+    };
+  };
+}
