@@ -1,0 +1,74 @@
+"""The collections `client_sessions` and `client_qr_codes`."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from control_plane.database import Database, Document
+from control_plane.sessions.models import QRCode, Session
+
+
+class Sessions:
+    """Every client's session: for lists and for the cleanup."""
+
+    def __init__(self, database: Database) -> None:
+        self._sessions = database["client_sessions"]
+        self._codes = database["client_qr_codes"]
+
+    async def list(self) -> dict[str, Session]:
+        """Sessions by client id."""
+        return {document["_id"]: _session(document) async for document in self._sessions.find()}
+
+    async def delete_expired_codes(self, now: datetime) -> int:
+        """Delete QR codes past their time; returns how many."""
+        return (await self._codes.delete_many({"expires_at": {"$lt": now}})).deleted_count
+
+
+class ClientSession:
+    """One client's session."""
+
+    def __init__(self, database: Database, client_id: str) -> None:
+        self._sessions = database["client_sessions"]
+        self._codes = database["client_qr_codes"]
+        self.client_id = client_id
+
+    async def get(self) -> Session:
+        """The session; an empty one before the runner's first word."""
+        document = await self._sessions.find_one({"_id": self.client_id})
+        return _session(document) if document else Session(client_id=self.client_id)
+
+    async def set(self, **values: Any) -> None:
+        """Set fields and tell the pages."""
+        await self._set(values | {"updated_at": datetime.now(UTC)})
+
+    async def hear(self, **values: Any) -> None:
+        """Set fields that no page waits for, such as the heartbeat."""
+        await self._set(values)
+
+    async def _set(self, values: dict[str, Any]) -> None:
+        await self._sessions.update_one({"_id": self.client_id}, {"$set": values}, upsert=True)
+
+    async def get_code(self, now: datetime) -> QRCode | None:
+        """The code that can still be scanned."""
+        document = await self._codes.find_one({"_id": self.client_id, "expires_at": {"$gt": now}})
+        return QRCode(client_id=self.client_id, **{k: v for k, v in document.items() if k != "_id"}) if document else None
+
+    async def set_code(self, text: str, expires_at: datetime, version: int) -> None:
+        """Replace the code."""
+        await self._codes.update_one(
+            {"_id": self.client_id},
+            {"$set": {"text": text, "expires_at": expires_at, "version": version}},
+            upsert=True,
+        )
+
+    async def delete_code(self) -> None:
+        """Forget the code."""
+        await self._codes.delete_one({"_id": self.client_id})
+
+    async def delete(self) -> None:
+        """Forget the session."""
+        await self._sessions.delete_one({"_id": self.client_id})
+        await self.delete_code()
+
+
+def _session(document: Document) -> Session:
+    return Session(client_id=document["_id"], **{name: value for name, value in document.items() if name != "_id"})
