@@ -50,7 +50,9 @@ class ClientSession:
     async def get_code(self, now: datetime) -> QRCode | None:
         """The code that can still be scanned."""
         document = await self._codes.find_one({"_id": self.client_id, "expires_at": {"$gt": now}})
-        return QRCode(client_id=self.client_id, **{k: v for k, v in document.items() if k != "_id"}) if document else None
+        return (
+            QRCode(client_id=self.client_id, **{k: v for k, v in document.items() if k != "_id"}) if document else None
+        )
 
     async def set_code(self, text: str, expires_at: datetime, version: int) -> None:
         """Replace the code."""

@@ -1,0 +1,28 @@
+"""Accounts of the agency's people, their sessions and API keys."""
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Account(BaseModel):
+    """A person who may log in. `must_change_password`: the password is a one-time one."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    id: str
+    username: str
+    password_hash: str
+    must_change_password: bool
+    created_at: datetime
+
+
+class AccountSession(BaseModel):
+    """A log-in; its token is in the browser's cookie, its hash is the document's id."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    token_hash: str
+    account_id: str
+    created_at: datetime
+    expires_at: datetime

@@ -1,0 +1,358 @@
+"""What admins do with clients."""
+
+import logging
+from collections.abc import Iterable
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from control_plane.clients.models import (
+    AssistantRequest,
+    Client,
+    ClientChanges,
+    NewClient,
+    OpenAIAssistantRequest,
+    StoredAssistant,
+    StoredAutomaticAssistant,
+    StoredOpenAIAssistant,
+    Wanted,
+)
+from control_plane.clients.openai_key import DEFAULT_MODEL, KeyCheck, check_key
+from control_plane.clients.repository import Clients, PortTaken
+from control_plane.errors import NotFound, Problem
+from control_plane.runners.ports import is_free
+from control_plane.security import Cipher, hash_token, hint, new_token
+from control_plane.settings import Settings
+from tenant_runner.contract import AutomaticAssistant, OpenAIAssistant, RunnerConfig, WhatsAppWebChannel
+
+logger = logging.getLogger(__name__)
+
+FALLBACK_TEXTS = {
+    "es": "Recibimos tu mensaje. En este momento no podemos responder automáticamente; te escribimos en cuanto podamos.",
+    "en": "We got your message. We cannot answer automatically right now; we will write to you as soon as we can.",
+}
+# What a runner must learn of at once; the rest concerns only the portal.
+_RUNNERS_FIELDS = {"name", "language", "environment", "assistant", "expected_phone", "bound_phone"}
+
+
+class ClientNotFound(NotFound):
+    """There is no such client; it may have been deleted."""
+
+    type = "/problems/client-not-found"
+    title = "No such client"
+
+
+class NoFreePort(Problem):
+    """Every port of the configured range is in use; widen the range: FLAME_FIRST_PORT, FLAME_LAST_PORT."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    type = "/problems/no-free-port"
+    title = "No free port"
+
+
+class KeyRefused(Problem):
+    """OpenAI refused the API key; check that it was copied whole and is active."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    type = "/problems/openai-key-refused"
+    title = "OpenAI refused the key"
+
+
+class KeyMissing(Problem):
+    """An assistant at OpenAI needs an API key."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    type = "/problems/openai-key-missing"
+    title = "The OpenAI key is missing"
+
+
+class UnknownEnvironment(Problem):
+    """This installation has no such environment."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    type = "/problems/unknown-environment"
+    title = "Unknown environment"
+
+
+class NameDoesNotMatch(Problem):
+    """The typed name is not the client's; nothing was deleted."""
+
+    status = HTTPStatus.CONFLICT
+    type = "/problems/name-does-not-match"
+    title = "The name does not match"
+
+
+class BeingDeleted(Problem):
+    """The client is being deleted; nothing of it can be changed any more."""
+
+    status = HTTPStatus.CONFLICT
+    type = "/problems/being-deleted"
+    title = "The client is being deleted"
+
+
+class AssistantView(BaseModel):
+    """An assistant without its secret."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: str
+    model: str | None = None
+    instructions: str | None = None
+    api_key_hint: str | None = None
+    rules: tuple[dict[str, Any], ...] | None = None
+    default_answer: str | None = None
+
+
+class ClientView(BaseModel):
+    """A client as the API answers it: nothing secret but the landing link, which is for handing on."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    name: str
+    email: str
+    language: str
+    landing_url: str
+    port: int
+    environment: str
+    assistant: AssistantView
+    expected_phone: str | None
+    bound_phone: str | None
+    retention_hours: int
+    wanted: Wanted
+    deleting: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+def view(client: Client, settings: Settings) -> ClientView:
+    """What may be shown of a client."""
+    assistant = AssistantView(
+        **{name: value for name, value in client.assistant.model_dump().items() if name != "api_key_encrypted"}
+    )
+    shared = client.model_dump(include=set(ClientView.model_fields) - {"assistant", "landing_url", "deleting"})
+    return ClientView(
+        **shared,
+        assistant=assistant,
+        landing_url=landing_url(client, settings),
+        deleting=client.deleting_since is not None,
+    )
+
+
+def landing_url(client: Client, settings: Settings) -> str:
+    """Address of the client's landing page: a credential."""
+    return f"{settings.base_url}/client/{client.slug}"
+
+
+async def get_client(client_id: str, *, clients: Clients) -> Client:
+    """The client of that id.
+
+    Raises:
+        ClientNotFound: no such client (404).
+    """
+    client = await clients.get(client_id)
+    if client is None:
+        raise ClientNotFound
+    return client
+
+
+async def create_client(new: NewClient, *, clients: Clients, cipher: Cipher, settings: Settings) -> Client:
+    """Store a client with the first free port; the reconciler starts its runner.
+
+    Raises:
+        NoFreePort: the range is exhausted (503).
+        KeyMissing, KeyRefused: of an assistant at OpenAI (422).
+        UnknownEnvironment: not one of the installation's (422).
+    """
+    environment = _environment(new.environment or settings.all_environments[0].name, settings)
+    assistant = await _store_assistant(new.assistant, None, environment, cipher=cipher, settings=settings)
+    token = new_token()
+    values: dict[str, Any] = {
+        "name": new.name,
+        "email": new.email,
+        "language": new.language,
+        "environment": environment,
+        "assistant": assistant,
+        "expected_phone": new.expected_phone,
+        "retention_hours": new.retention_hours or settings.retention_hours,
+        "runner_token_encrypted": cipher.encrypt(token),
+        "runner_token_hash": hash_token(token),
+    }
+    ports: Iterable[int] = range(settings.first_port, settings.last_port + 1)
+    used = await clients.used_ports()
+    for port in ports:
+        if port in used or not is_free(port):
+            continue
+        client = Client(**values, port=port)
+        try:
+            await clients.insert(client)
+        except PortTaken:
+            # Two admins raced. The unique index is the lock: take the next port, never ask again.
+            continue
+        logger.info("client was created", extra={"client_id": client.id, "port": port})
+        return client
+    raise NoFreePort
+
+
+async def update_client(
+    client_id: str, changes: ClientChanges, *, clients: Clients, cipher: Cipher, settings: Settings
+) -> Client:
+    """Change what the request names; the runner learns of it within a heartbeat.
+
+    Raises:
+        ClientNotFound, BeingDeleted, KeyMissing, KeyRefused, UnknownEnvironment: see there.
+    """
+    client = await _changeable(client_id, clients)
+    given = changes.model_dump(exclude_unset=True, exclude={"assistant"})
+    # Only the number may be cleared; null for any other field means the same as leaving it out.
+    values = {name: value for name, value in given.items() if value is not None or name == "expected_phone"}
+    if "environment" in values:
+        values["environment"] = _environment(values["environment"], settings)
+    if changes.assistant is not None:
+        environment = values.get("environment", client.environment)
+        stored = await _store_assistant(
+            changes.assistant, client.assistant, environment, cipher=cipher, settings=settings
+        )
+        values["assistant"] = stored.model_dump()
+    if values.get("expected_phone", client.bound_phone) not in (None, client.bound_phone):
+        # The admin expects another phone than the one that linked: release the old one.
+        values["bound_phone"] = None
+    before = client.model_dump()
+    changed = {name: value for name, value in values.items() if value != before[name]}
+    if not changed:
+        return client
+    runner_must_know = bool(_RUNNERS_FIELDS & changed.keys())
+    updated = await clients.update(client_id, changed, runner_must_know=runner_must_know)
+    if updated is None:
+        raise ClientNotFound
+    logger.info("client was changed", extra={"client_id": client_id, "fields": sorted(changed)})
+    return updated
+
+
+async def set_wanted(client_id: str, wanted: Wanted, *, clients: Clients) -> Client:
+    """Connect or disconnect; safe to repeat."""
+    await _changeable(client_id, clients)
+    client = await clients.want(client_id, wanted)
+    if client is None:
+        raise BeingDeleted
+    logger.info("client was switched", extra={"client_id": client_id, "wanted": str(wanted)})
+    return client
+
+
+async def toggle(client_id: str, *, clients: Clients) -> Client:
+    """Connect what is disconnected, and the other way round."""
+    client = await _changeable(client_id, clients)
+    other = Wanted.DISCONNECTED if client.wanted is Wanted.CONNECTED else Wanted.CONNECTED
+    return await set_wanted(client_id, other, clients=clients)
+
+
+async def restart(client_id: str, *, clients: Clients) -> Client:
+    """Have the runner restarted; the reconciler does it."""
+    await _changeable(client_id, clients)
+    client = await clients.ask_for_restart(client_id)
+    if client is None:
+        raise BeingDeleted
+    logger.info("restart was asked for", extra={"client_id": client_id})
+    return client
+
+
+async def request_deletion(client_id: str, name: str, *, clients: Clients) -> None:
+    """Have a client deleted with everything it has; safe to repeat.
+
+    Raises:
+        NameDoesNotMatch: the typed name is another one; nothing is deleted (409).
+    """
+    client = await get_client(client_id, clients=clients)
+    if name.strip() != client.name:
+        raise NameDoesNotMatch
+    await clients.mark_deleting(client_id)
+    logger.info("deletion was requested", extra={"client_id": client_id})
+
+
+async def check_openai_key(
+    api_key: str | None, environment: str, *, client: Client | None, cipher: Cipher, settings: Settings
+) -> KeyCheck:
+    """Try a key before it is saved; None tries the stored one.
+
+    Raises:
+        KeyMissing: there is no key to try.
+    """
+    if not api_key and client is not None and isinstance(client.assistant, StoredOpenAIAssistant):
+        api_key = cipher.decrypt(client.assistant.api_key_encrypted)
+    if not api_key:
+        raise KeyMissing
+    return await check_key(api_key, settings.environment(environment).openai_base_url)
+
+
+def runner_config(client: Client, *, cipher: Cipher, settings: Settings) -> RunnerConfig:
+    """What the client's runner needs to know, its secret in the clear: only for the runner's own token."""
+    environment = settings.environment(client.environment)
+    assistant: OpenAIAssistant | AutomaticAssistant
+    if isinstance(client.assistant, StoredOpenAIAssistant):
+        assistant = OpenAIAssistant(
+            api_key=cipher.decrypt(client.assistant.api_key_encrypted),
+            base_url=environment.openai_base_url,
+            model=client.assistant.model,
+            instructions=client.assistant.instructions,
+        )
+    else:
+        assistant = AutomaticAssistant(rules=client.assistant.rules, default_answer=client.assistant.default_answer)
+    return RunnerConfig(
+        client_id=client.id,
+        revision=client.revision,
+        name=client.name,
+        language=client.language,
+        channel=WhatsAppWebChannel(
+            url=environment.whatsapp_web_url,
+            browser_arguments=environment.browser_arguments,
+            expected_phone=client.expected_phone,
+            bound_phone=client.bound_phone,
+        ),
+        assistant=assistant,
+        debounce_s=settings.debounce_s,
+        debounce_cap_s=settings.debounce_cap_s,
+        fallback_text=FALLBACK_TEXTS[client.language],
+    )
+
+
+async def _changeable(client_id: str, clients: Clients) -> Client:
+    client = await get_client(client_id, clients=clients)
+    if client.deleting_since is not None:
+        raise BeingDeleted
+    return client
+
+
+def _environment(name: str, settings: Settings) -> str:
+    if name not in {environment.name for environment in settings.all_environments}:
+        raise UnknownEnvironment
+    return name
+
+
+async def _store_assistant(
+    request: AssistantRequest,
+    stored: StoredAssistant | None,
+    environment: str,
+    *,
+    cipher: Cipher,
+    settings: Settings,
+) -> StoredAssistant:
+    if not isinstance(request, OpenAIAssistantRequest):
+        return StoredAutomaticAssistant(rules=request.rules, default_answer=request.default_answer)
+    known = stored if isinstance(stored, StoredOpenAIAssistant) else None
+    api_key = request.api_key.get_secret_value().strip() if request.api_key else ""
+    if not api_key:
+        if known is None:
+            raise KeyMissing
+        return known.model_copy(update={"model": request.model or known.model, "instructions": request.instructions})
+    check = await check_key(api_key, settings.environment(environment).openai_base_url)
+    if check.valid is False:
+        raise KeyRefused
+    # A key without quota, or an OpenAI that does not answer, is no reason to refuse: the runner says so and recovers.
+    return StoredOpenAIAssistant(
+        api_key_encrypted=cipher.encrypt(api_key),
+        api_key_hint=hint(api_key),
+        model=request.model or check.chosen or DEFAULT_MODEL,
+        instructions=request.instructions,
+    )
