@@ -30,7 +30,7 @@ from tenant_runner.contract import AutomaticAssistant, OpenAIAssistant, RunnerCo
 logger = logging.getLogger(__name__)
 
 FALLBACK_TEXTS = {
-    "es": "Recibimos tu mensaje. En este momento no podemos responder automáticamente; te escribimos en cuanto podamos.",
+    "es": "Recibimos tu mensaje. Ahora no podemos responder automáticamente; te escribimos en cuanto podamos.",
     "en": "We got your message. We cannot answer automatically right now; we will write to you as soon as we can.",
 }
 # What a runner must learn of at once; the rest concerns only the portal.

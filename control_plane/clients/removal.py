@@ -1,0 +1,21 @@
+"""The last step of a deletion, when the runner, its program and its files are gone."""
+
+import logging
+
+from control_plane.clients.repository import Clients
+from control_plane.conversations.repository import Conversations
+from control_plane.database import Database
+from control_plane.mail.repository import Mails
+from control_plane.sessions.repository import ClientSession
+
+logger = logging.getLogger(__name__)
+
+
+async def finish_deletion(client_id: str, *, database: Database) -> None:
+    """Delete every document of the client, its record (and with it the port) last; safe to repeat."""
+    await Conversations(database, client_id).delete_all()
+    await Mails(database).delete_all(client_id)
+    await ClientSession(database, client_id).delete()
+    await database["runners"].delete_one({"_id": client_id})
+    await Clients(database).delete(client_id)
+    logger.info("client was deleted", extra={"client_id": client_id})

@@ -1,0 +1,115 @@
+"""What routes are given: settings, database, repositories, who asks."""
+
+from typing import Annotated, cast
+
+from fastapi import Depends, Header, Request
+
+from control_plane.accounts import service as accounts_service
+from control_plane.accounts.models import Account
+from control_plane.accounts.repository import Accounts
+from control_plane.accounts.service import LoginLimiter, NotLoggedIn, PasswordChangeNeeded
+from control_plane.clients.repository import Clients
+from control_plane.database import Database
+from control_plane.mail.repository import Mails
+from control_plane.retention.repository import CleanupRuns
+from control_plane.security import Cipher
+from control_plane.sessions.repository import Sessions
+from control_plane.settings import Settings
+
+SESSION_COOKIE = "flame_session"
+API_KEY_HEADER = "X-Api-Key"
+
+
+def get_settings(request: Request) -> Settings:
+    """The process's settings."""
+    return cast(Settings, request.app.state.settings)
+
+
+def get_database(request: Request) -> Database:
+    """The process's database."""
+    return cast(Database, request.app.state.database)
+
+
+def get_cipher(request: Request) -> Cipher:
+    """What encrypts secrets at rest."""
+    return cast(Cipher, request.app.state.cipher)
+
+
+def get_login_limiter(request: Request) -> LoginLimiter:
+    """Counts log-in attempts."""
+    return cast(LoginLimiter, request.app.state.login_limiter)
+
+
+SettingsDep = Annotated[Settings, Depends(get_settings)]
+DatabaseDep = Annotated[Database, Depends(get_database)]
+CipherDep = Annotated[Cipher, Depends(get_cipher)]
+LoginLimiterDep = Annotated[LoginLimiter, Depends(get_login_limiter)]
+
+
+def get_clients(database: DatabaseDep) -> Clients:
+    """The clients."""
+    return Clients(database)
+
+
+def get_sessions(database: DatabaseDep) -> Sessions:
+    """Every client's session."""
+    return Sessions(database)
+
+
+def get_mails(database: DatabaseDep) -> Mails:
+    """The queue of mails."""
+    return Mails(database)
+
+
+def get_accounts(database: DatabaseDep) -> Accounts:
+    """Who may log in."""
+    return Accounts(database)
+
+
+def get_cleanup_runs(database: DatabaseDep) -> CleanupRuns:
+    """Records of cleanups."""
+    return CleanupRuns(database)
+
+
+ClientsDep = Annotated[Clients, Depends(get_clients)]
+SessionsDep = Annotated[Sessions, Depends(get_sessions)]
+MailsDep = Annotated[Mails, Depends(get_mails)]
+AccountsDep = Annotated[Accounts, Depends(get_accounts)]
+CleanupRunsDep = Annotated[CleanupRuns, Depends(get_cleanup_runs)]
+
+
+async def get_account(request: Request, accounts: AccountsDep) -> Account | None:
+    """Whose browser this is, by the session's cookie."""
+    return await accounts_service.authenticate(request.cookies.get(SESSION_COOKIE), accounts=accounts)
+
+
+AccountDep = Annotated[Account | None, Depends(get_account)]
+
+
+async def require_api_admin(
+    request: Request,
+    accounts: AccountsDep,
+    key: Annotated[str | None, Header(alias=API_KEY_HEADER, max_length=200)] = None,
+) -> Account:
+    """Who calls the admin's JSON API: an API key, or a logged-in browser (which may only read).
+
+    A browser's cookie travels with every request that any site causes, so it does not open what changes things.
+
+    Raises:
+        NotLoggedIn: neither (401).
+        PasswordChangeNeeded: the one-time password was not changed yet (403).
+    """
+    if key:
+        account = await accounts_service.authenticate_key(key, accounts=accounts)
+    elif request.method in {"GET", "HEAD"}:
+        account = await accounts_service.authenticate(request.cookies.get(SESSION_COOKIE), accounts=accounts)
+    else:
+        account = None
+    if account is None:
+        raise NotLoggedIn
+    if account.must_change_password and not key:
+        raise PasswordChangeNeeded
+    return account
+
+
+ApiAdmin = Annotated[Account, Depends(require_api_admin)]

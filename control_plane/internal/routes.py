@@ -1,0 +1,73 @@
+"""The runners' API: configuration out, events in. A token opens one client's data and nothing else."""
+
+import json
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Response
+
+from control_plane.clients import service as clients_service
+from control_plane.clients.models import Client
+from control_plane.conversations.repository import Conversations
+from control_plane.dependencies import CipherDep, ClientsDep, DatabaseDep, SettingsDep
+from control_plane.errors import Problem
+from control_plane.security import hash_token
+from control_plane.sessions import service as sessions_service
+from control_plane.sessions.repository import ClientSession
+from tenant_runner.contract import CONFIG_PATH, EVENTS_PATH, TOKEN_HEADER, Delivery, DeliveryReceipt, RunnerConfig
+
+router = APIRouter(tags=["runners"], include_in_schema=False)
+
+
+class WrongToken(Problem):
+    """The token belongs to no client; the client may have been deleted."""
+
+    status = HTTPStatus.UNAUTHORIZED
+    type = "/problems/wrong-token"
+    title = "Wrong token"
+
+
+async def authenticate_runner(
+    clients: ClientsDep, token: Annotated[str, Header(alias=TOKEN_HEADER, max_length=200)] = ""
+) -> Client:
+    """The client that the runner's token belongs to.
+
+    Raises:
+        WrongToken: none, or of nobody (401).
+    """
+    client = await clients.get_by_token_hash(hash_token(token)) if token else None
+    if client is None:
+        raise WrongToken
+    return client
+
+
+RunnersClient = Annotated[Client, Depends(authenticate_runner)]
+
+
+@router.get(CONFIG_PATH)
+async def show_config(client: RunnersClient, cipher: CipherDep, settings: SettingsDep) -> Response:
+    """The runner's configuration, its secrets in the clear."""
+    config = clients_service.runner_config(client, cipher=cipher, settings=settings)
+    return Response(_reveal(config), media_type="application/json", headers={"Cache-Control": "no-store"})
+
+
+@router.post(EVENTS_PATH)
+async def accept_events(
+    delivery: Delivery, client: RunnersClient, clients: ClientsDep, database: DatabaseDep
+) -> DeliveryReceipt:
+    """Take in events and the session's snapshot."""
+    return await sessions_service.accept(
+        delivery,
+        client=client,
+        clients=clients,
+        session=ClientSession(database, client.id),
+        conversations=Conversations(database, client.id),
+    )
+
+
+def _reveal(config: RunnerConfig) -> bytes:
+    """JSON with secrets in the clear: pydantic masks them everywhere else."""
+    document: dict[str, Any] = config.model_dump(mode="json")
+    if config.assistant.kind == "openai":
+        document["assistant"]["api_key"] = config.assistant.api_key.get_secret_value()
+    return json.dumps(document).encode()

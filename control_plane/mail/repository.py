@@ -1,0 +1,69 @@
+"""The collection `emails`."""
+
+import secrets
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pymongo import ASCENDING, DESCENDING, ReturnDocument
+
+from control_plane.database import Database, Document
+from control_plane.mail.models import Mail, MailState
+
+# A sender that died in the middle loses its claim after this long.
+CLAIM_S = 120
+
+
+class Mails:
+    """The queue of mails."""
+
+    def __init__(self, database: Database) -> None:
+        self._collection = database["emails"]
+
+    async def insert(self, client_id: str, kind: str, to: str) -> Mail:
+        """Queue a mail, due at once."""
+        now = datetime.now(UTC)
+        mail = Mail(
+            id=secrets.token_hex(12),
+            client_id=client_id,
+            kind=kind,
+            to=to,
+            state=MailState.QUEUED,
+            next_attempt_at=now,
+            created_at=now,
+        )
+        document = mail.model_dump()
+        await self._collection.insert_one({**document, "_id": document.pop("id"), "state": str(mail.state)})
+        return mail
+
+    async def claim_due(self, now: datetime) -> Mail | None:
+        """Take one mail whose time has come; a claim that is never finished runs out by itself."""
+        document = await self._collection.find_one_and_update(
+            {
+                "state": {"$in": [MailState.QUEUED, MailState.SENDING, MailState.WAITING_FOR_SMTP]},
+                "next_attempt_at": {"$lte": now},
+            },
+            {
+                "$set": {"state": MailState.SENDING, "next_attempt_at": now + timedelta(seconds=CLAIM_S)},
+                "$inc": {"attempts": 1},
+            },
+            sort=[("next_attempt_at", ASCENDING)],
+            return_document=ReturnDocument.AFTER,
+        )
+        return _mail(document) if document else None
+
+    async def finish(self, mail_id: str, **values: Any) -> None:
+        """Store what became of a claimed mail."""
+        await self._collection.update_one({"_id": mail_id}, {"$set": values})
+
+    async def latest(self, client_id: str) -> Mail | None:
+        """The client's newest mail."""
+        document = await self._collection.find_one({"client_id": client_id}, sort=[("created_at", DESCENDING)])
+        return _mail(document) if document else None
+
+    async def delete_all(self, client_id: str) -> None:
+        """Forget a client's mails."""
+        await self._collection.delete_many({"client_id": client_id})
+
+
+def _mail(document: Document) -> Mail:
+    return Mail(id=document["_id"], **{name: value for name, value in document.items() if name != "_id"})

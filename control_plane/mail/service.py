@@ -1,0 +1,86 @@
+"""Queueing mails and sending what is due."""
+
+import logging
+import random
+from datetime import UTC, datetime, timedelta
+
+from control_plane import email
+from control_plane.clients.models import Client
+from control_plane.clients.repository import Clients
+from control_plane.clients.service import landing_url
+from control_plane.mail.models import Mail, MailState
+from control_plane.mail.repository import Mails
+from control_plane.settings import Settings
+from control_plane.web import render_email
+
+logger = logging.getLogger(__name__)
+
+INVITATION = "invitation"
+FIRST_DELAY_S = 5.0
+LONGEST_DELAY_S = 3_600.0
+# After a day of tries a person is asked instead.
+GIVE_UP_AFTER = timedelta(hours=24)
+CHECK_FOR_SMTP_S = 30.0
+
+
+async def invite(client: Client, *, mails: Mails) -> Mail:
+    """Queue the client's invitation; the scheduler sends it."""
+    mail = await mails.insert(client.id, INVITATION, client.email)
+    logger.info("invitation was queued", extra={"client_id": client.id, "mail_id": mail.id})
+    return mail
+
+
+async def latest_invitation(client_id: str, *, mails: Mails) -> Mail | None:
+    """What became of the client's newest invitation."""
+    return await mails.latest(client_id)
+
+
+async def deliver_due(*, mails: Mails, clients: Clients, settings: Settings) -> int:
+    """Send every mail whose time has come; returns how many left. Safe to run twice at once: each is claimed."""
+    sent = 0
+    while (mail := await mails.claim_due(datetime.now(UTC))) is not None:
+        sent += await _deliver(mail, mails=mails, clients=clients, settings=settings)
+    return sent
+
+
+async def _deliver(mail: Mail, *, mails: Mails, clients: Clients, settings: Settings) -> bool:
+    now = datetime.now(UTC)
+    client = await clients.get(mail.client_id)
+    if client is None or client.deleting_since is not None:
+        await mails.finish(mail.id, state=MailState.FAILED, last_error="the client was deleted")
+        return False
+    if settings.smtp_host is None:
+        # Not a failure: the portal shows the link to copy, and the mail leaves when a server is configured.
+        await mails.finish(
+            mail.id,
+            state=MailState.WAITING_FOR_SMTP,
+            attempts=0,
+            next_attempt_at=now + timedelta(seconds=CHECK_FOR_SMTP_S),
+        )
+        return False
+    context = {"name": client.name, "link": landing_url(client, settings)}
+    subject, text, html = render_email(mail.kind, client.language, context)
+    message = email.compose(
+        to=mail.to, subject=subject, text=text, html=html, sender=settings.mail_from, mail_id=mail.id
+    )
+    facts = {"mail_id": mail.id, "client_id": mail.client_id, "attempt": mail.attempts}
+    try:
+        await email.send(message, settings)
+    except email.MailRefused as error:
+        await mails.finish(mail.id, state=MailState.FAILED, last_error=str(error))
+        logger.warning("mail was refused", extra={**facts, "error": str(error)})
+        return False
+    except email.MailDelayed as error:
+        given_up = now - mail.created_at > GIVE_UP_AFTER
+        delay = min(LONGEST_DELAY_S, FIRST_DELAY_S * 2 ** min(mail.attempts - 1, 20)) * random.uniform(0.8, 1.2)  # noqa: S311
+        await mails.finish(
+            mail.id,
+            state=MailState.FAILED if given_up else MailState.QUEUED,
+            last_error=str(error),
+            next_attempt_at=now + timedelta(seconds=delay),
+        )
+        logger.warning("mail was delayed", extra={**facts, "error": str(error), "given_up": given_up})
+        return False
+    await mails.finish(mail.id, state=MailState.SENT, sent_at=datetime.now(UTC), last_error=None)
+    logger.info("mail was sent", extra=facts)
+    return True

@@ -1,0 +1,100 @@
+"""Taking in what runners deliver: each event once, in order; and what pages show of sessions."""
+
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
+from control_plane.clients.models import Client
+from control_plane.clients.repository import Clients
+from control_plane.conversations.repository import Conversations
+from control_plane.sessions.models import Session
+from control_plane.sessions.repository import ClientSession
+from tenant_runner.contract import (
+    AssistantStatusChanged,
+    ConversationStatusChanged,
+    Delivery,
+    DeliveryReceipt,
+    Event,
+    MessageAcknowledged,
+    MessageRecorded,
+    SessionChanged,
+    SessionState,
+    ThreadChanged,
+)
+
+logger = logging.getLogger(__name__)
+
+
+async def accept(
+    delivery: Delivery, *, client: Client, clients: Clients, session: ClientSession, conversations: Conversations
+) -> DeliveryReceipt:
+    """Apply a delivery: safe to repeat, in whole or in part.
+
+    Every event is written before the high-water mark moves: a crash in between repeats writes that change nothing.
+    """
+    known = await session.get()
+    through = known.accepted_through if known.journal_id == delivery.journal_id else 0
+    accepted = through
+    for event in delivery.events:
+        if event.sequence > through:
+            await _apply(event, session=session, conversations=conversations)
+            accepted = max(accepted, event.sequence)
+    now = datetime.now(UTC)
+    if accepted != through or known.journal_id != delivery.journal_id:
+        await session.set(journal_id=delivery.journal_id, accepted_through=accepted)
+    revision = client.revision
+    if known.instance_started_at is None or delivery.started_at >= known.instance_started_at:
+        await _store_session(delivery, known, session=session, now=now)
+        linked = delivery.session.phone
+        if delivery.session.state is SessionState.WORKING and linked and client.bound_phone is None:
+            bound = await clients.bind_phone(client.id, linked)
+            if bound is not None:
+                revision = bound.revision
+                logger.info("phone was bound", extra={"client_id": client.id, "last_digits": linked[-4:]})
+    return DeliveryReceipt(accepted_through=accepted, config_revision=revision)
+
+
+async def _store_session(delivery: Delivery, known: Session, *, session: ClientSession, now: datetime) -> None:
+    """Store the snapshot if it is news, the heartbeat in any case."""
+    snapshot = delivery.session
+    heard = {"heard_at": now, "config_revision": delivery.config_revision}
+    if known.instance == delivery.instance and known.version == snapshot.version:
+        await session.hear(**heard, last_round_trip_at=snapshot.last_round_trip_at)
+        return
+    if known.instance == delivery.instance and snapshot.version < known.version:
+        return
+    await _store_code(snapshot, session)
+    values: dict[str, Any] = snapshot.model_dump(exclude={"qr", "qr_expires_at"})
+    values |= {"state": str(snapshot.state), "reason": str(snapshot.reason)}
+    await session.set(**values, **heard, instance=delivery.instance, instance_started_at=delivery.started_at)
+    if known.state != snapshot.state:
+        facts = {"client_id": session.client_id, "state": str(snapshot.state), "reason": str(snapshot.reason)}
+        logger.info("session changed", extra=facts)
+
+
+async def _store_code(snapshot: SessionChanged, session: ClientSession) -> None:
+    if snapshot.state is SessionState.SCAN_QR_CODE and snapshot.qr and snapshot.qr_expires_at:
+        await session.set_code(snapshot.qr, snapshot.qr_expires_at, snapshot.version)
+    else:
+        await session.delete_code()
+
+
+async def _apply(event: Event, *, session: ClientSession, conversations: Conversations) -> None:
+    match event.payload:
+        case MessageRecorded() as message:
+            await conversations.record(message)
+            await session.set(last_message_at=message.sent_at)
+        case MessageAcknowledged(message_id=message_id, ack=ack):
+            await conversations.acknowledge(message_id, ack)
+        case ThreadChanged() as thread:
+            await conversations.set_thread(thread)
+        case ConversationStatusChanged(chat_id=None, status=status):
+            await session.set(automatic=status == "automatic")
+        case ConversationStatusChanged(chat_id=str(chat_id), status=status, reason=reason):
+            await conversations.set_status(chat_id, status, reason, event.timestamp)
+        case AssistantStatusChanged(problem=problem, detail=detail):
+            await session.set(
+                assistant_problem=problem,
+                assistant_problem_detail=detail,
+                assistant_problem_since=event.timestamp if problem else None,
+            )
