@@ -17,7 +17,8 @@ _INDEX = """<!doctype html>
 <body style="font: 18px/1.6 system-ui; max-width: 36rem; margin: 3rem auto; padding: 0 1rem">
 <h1>Simulador · Sandbox</h1>
 <p>Nada de esto es WhatsApp, OpenAI ni correo real. · None of this is the real WhatsApp, OpenAI or mail.</p>
-<ul><li><a href="/phone/">Teléfono · Phone</a></li><li><a href="/mail">Correo · Mailbox</a></li></ul>
+<ul><li><a href="/phone/">Teléfono · Phone</a></li><li><a href="/mail/">Correo · Mailbox</a></li>
+<li><a href="/openai/">OpenAI</a></li></ul>
 </body></html>"""
 
 

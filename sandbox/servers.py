@@ -8,9 +8,13 @@ from dataclasses import dataclass
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.routing import Mount
 
+from sandbox import openai_api
 from sandbox.app import create_app
 from sandbox.certificate import make_ssl_context
+from sandbox.mailbox import Mailbox
+from sandbox.mailbox import routes as mailbox_routes
 from sandbox.settings import SandboxSettings
 from sandbox.whatsapp_web import server as whatsapp_web
 from sandbox.whatsapp_web.network import Network
@@ -62,15 +66,22 @@ async def serve(settings: SandboxSettings) -> AsyncIterator[Endpoints]:
     with contextlib.ExitStack() as sockets:
         http = sockets.enter_context(_listen(settings.host, settings.port, "FLAME_SANDBOX_PORT"))
         tls = sockets.enter_context(_listen(settings.host, settings.tls_port, "FLAME_SANDBOX_TLS_PORT"))
+        smtp = sockets.enter_context(_listen(settings.host, settings.smtp_port, "FLAME_SANDBOX_SMTP_PORT"))
         settings.state_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         network = Network(settings)
+        openai = openai_api.create_app(settings.state_directory / "openai.sqlite3")
+        mailbox = Mailbox(settings.state_directory / "mailbox.sqlite3")
+        others = [Mount("/openai", app=openai), *mailbox_routes(mailbox)]
         try:
+            await mailbox.start_on(smtp)
             async with (
                 _running(whatsapp_web.create_app(network), tls, tls=True),
-                _running(create_app(network, others=[]), http),
+                _running(create_app(network, others=others), http),
             ):
-                yield Endpoints(settings.host, http.getsockname()[1], tls.getsockname()[1], settings.smtp_port)
+                yield Endpoints(settings.host, *(each.getsockname()[1] for each in (http, tls, smtp)))
         finally:
+            await mailbox.stop()
+            openai.state.store.close()
             network.close()
 
 
