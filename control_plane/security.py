@@ -1,7 +1,8 @@
-"""Passwords, tokens and the encryption of secrets at rest."""
+"""Passwords, tokens, and the encryption of what the database must not hold in plain text."""
 
 import asyncio
 import hashlib
+import hmac
 import os
 import secrets
 from pathlib import Path
@@ -10,40 +11,51 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
+from control_plane.settings import Settings
+
 _hasher = PasswordHasher()
-# Verified when there is no such account, so that the answer takes as long.
+# Verified when the account does not exist, so that an answer's time does not say which names do.
 _NOBODY = _hasher.hash(secrets.token_urlsafe(16))
 
 
-class SecretUnreadable(Exception):
-    """A stored secret was encrypted with a key that is not in the keys file."""
+class CannotDecrypt(Exception):
+    """A stored secret was encrypted with a key that is not in the keys file any more."""
+
+
+class KeysFileUnusable(Exception):
+    """The keys file cannot be used; the message says why."""
+
+
+# ------------------------------------------------------------------------------------------------ passwords
 
 
 async def hash_password(password: str) -> str:
-    """Argon2id hash, made in a thread: it takes tens of milliseconds by design."""
+    """Argon2id hash of a password; computed beside the event loop."""
     return await asyncio.to_thread(_hasher.hash, password)
 
 
-async def verify_password(hashed: str | None, password: str) -> bool:
-    """Whether the password fits; None (no such account) takes the same time and is False."""
+async def verify_password(password_hash: str | None, password: str) -> bool:
+    """Whether the password fits the hash; takes the same time without a hash, and is then False."""
+    return await asyncio.to_thread(_verify, password_hash, password)
 
-    def verify() -> bool:
-        try:
-            _hasher.verify(hashed or _NOBODY, password)
-        except (VerificationError, InvalidHashError):
-            return False
-        return hashed is not None
 
-    return await asyncio.to_thread(verify)
+def _verify(password_hash: str | None, password: str) -> bool:
+    try:
+        return _hasher.verify(password_hash or _NOBODY, password) and password_hash is not None
+    except (VerificationError, InvalidHashError):
+        return False
+
+
+# ------------------------------------------------------------------------------------------------ tokens
 
 
 def new_token() -> str:
-    """A credential of 256 random bits, safe in headers and URLs."""
+    """A credential of 256 random bits, safe in URLs and headers."""
     return secrets.token_urlsafe(32)
 
 
 def hash_token(token: str) -> str:
-    """SHA-256 in hex: enough for random tokens, and it can be looked up."""
+    """SHA-256 in hex: what is stored of a token that was random to begin with."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
@@ -52,46 +64,68 @@ def hint(secret: str) -> str:
     return f"{secret[:3]}…{secret[-4:]}" if len(secret) >= 12 else "…"
 
 
-class Cipher:
-    """Encrypts with the first key of the file, decrypts with any."""
+def is_same(given: str, expected: str) -> bool:
+    """Compare two secrets in constant time."""
+    return hmac.compare_digest(given.encode(), expected.encode())
 
-    def __init__(self, keys: list[bytes]) -> None:
+
+# ------------------------------------------------------------------------------------------------ encryption
+
+
+class Cipher:
+    """Encrypts with the first key, decrypts with any: to change the key, put a new one on top of the file."""
+
+    def __init__(self, keys: list[str]) -> None:
         self._fernet = MultiFernet([Fernet(key) for key in keys])
 
-    @classmethod
-    def load(cls, file: Path) -> "Cipher":
-        """Read the keys, one per line; the first start makes the file (0600) with a new key.
-
-        Losing the file loses every secret in the database.
-        """
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not file.exists():
-            # Written whole under another name and linked: of two processes that start at once, one wins.
-            temporary = file.with_name(f".{file.name}.{os.getpid()}")
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(Fernet.generate_key() + b"\n")
-                stream.flush()
-                os.fsync(stream.fileno())
-            try:
-                os.link(temporary, file)
-            except FileExistsError:
-                pass
-            finally:
-                temporary.unlink()
-        return cls(file.read_bytes().split())
-
     def encrypt(self, secret: str) -> str:
-        """Text to ciphertext, both `str`."""
+        """The secret as text that may be stored."""
         return self._fernet.encrypt(secret.encode()).decode()
 
     def decrypt(self, encrypted: str) -> str:
-        """Ciphertext to text.
+        """The secret again.
 
         Raises:
-            SecretUnreadable: none of the keys fits.
+            CannotDecrypt: none of the keys fits.
         """
         try:
             return self._fernet.decrypt(encrypted.encode()).decode()
         except InvalidToken as error:
-            raise SecretUnreadable("encrypted with a key that is not in the keys file") from error
+            raise CannotDecrypt("no key of the keys file decrypts a stored secret; restore the file") from error
+
+
+def open_cipher(settings: Settings) -> Cipher:
+    """The cipher of this installation; its key is made at first start (mode 0600).
+
+    Raises:
+        KeysFileUnusable: others may read the file, or what it holds are no keys.
+    """
+    file = settings.encryption_keys_file or settings.data_directory / "keys"
+    if not file.exists():
+        _make_keys_file(file)
+    if file.stat().st_mode & 0o077:
+        raise KeysFileUnusable(f"others may read {file}, which decrypts every secret: chmod 600 {file}")
+    keys = [line.strip() for line in file.read_text().splitlines() if line.strip() and not line.startswith("#")]
+    if not keys:
+        raise KeysFileUnusable(f"{file} holds no key")
+    try:
+        return Cipher(keys)
+    except ValueError as error:
+        raise KeysFileUnusable(f"{file} holds a line that is no Fernet key") from error
+
+
+def _make_keys_file(file: Path) -> None:
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as stream:
+        stream.write(Fernet.generate_key().decode() + "\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+    try:
+        # Two processes may start at once: the link is made by one of them, whole, and the other reads that one.
+        os.link(temporary, file)
+    except FileExistsError:
+        pass
+    finally:
+        temporary.unlink()

@@ -1,5 +1,6 @@
 """The control plane's settings: read once from the environment and the settings file, then injected."""
 
+import os
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -126,6 +127,11 @@ class Settings(BaseSettings):
         return self.data_directory / "clients"
 
     @property
+    def database_directory(self) -> Path:
+        """The embedded database's files and address."""
+        return self.data_directory / "database"
+
+    @property
     def programs_directory(self) -> Path:
         """supervisord's program files, one per client."""
         return self.data_directory / "supervisor" / "conf.d"
@@ -133,3 +139,37 @@ class Settings(BaseSettings):
     def environment(self, name: str) -> Environment:
         """The environment of that name; the real services if the installation no longer has it."""
         return next((e for e in self.all_environments if e.name == name), REAL)
+
+
+class SettingsFileReadable(Exception):
+    """Others may read the settings file, which holds secrets; the message says what to do."""
+
+
+class DatabaseNotPrepared(Exception):
+    """There is no database's address yet; the message says what to do."""
+
+
+def load_settings() -> Settings:
+    """Read the environment and the file that `FLAME_SETTINGS_FILE` names; the environment wins.
+
+    Raises:
+        SettingsFileReadable: the file's mode lets others read it.
+    """
+    name = os.environ.get("FLAME_SETTINGS_FILE")
+    if name and (file := Path(name)).exists() and file.stat().st_mode & 0o077:
+        raise SettingsFileReadable(f"others may read {file}, which holds secrets: chmod 600 {file}")
+    return Settings(_env_file=name or None)  # type: ignore[call-arg]
+
+
+def resolve_mongodb_uri(settings: Settings) -> str:
+    """The database's address: `MONGODB_URI`, or else that of the embedded database.
+
+    Raises:
+        DatabaseNotPrepared: no address is set and the embedded database was never prepared.
+    """
+    if settings.mongodb_uri is not None:
+        return settings.mongodb_uri.get_secret_value()
+    try:
+        return (settings.database_directory / "uri").read_text().strip()
+    except FileNotFoundError as error:
+        raise DatabaseNotPrepared("set MONGODB_URI, or run: python -m control_plane database --prepare") from error

@@ -1,90 +1,96 @@
-"""Logs: one JSON object per line, with the request's id; never a body, a query string or a header."""
+"""Logs: JSON lines with the request's id, and nothing in them that is secret."""
 
-import contextvars
 import logging
+import re
 import secrets
 import sys
 import time
+from contextvars import ContextVar
 
 from pythonjsonlogger.json import JsonFormatter
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-REQUEST_ID_HEADER = b"x-request-id"
-# Addresses whose next part is a credential: the landing page's link.
-_SECRET_PATHS = ("/client/", "/api/client/")
+logger = logging.getLogger(__name__)
 
-_request_id: contextvars.ContextVar[str | None] = contextvars.ContextVar("request_id", default=None)
+request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
-logger = logging.getLogger("control_plane.access")
+REQUEST_ID_HEADER = "X-Request-Id"
+_ACCEPTED_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
+# What libraries might put into an error's text: keys of AI providers and passwords in addresses.
+_SECRETS = re.compile(r"\bsk-[A-Za-z0-9_-]{6,}|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)")
 
 
-class _RequestId(logging.Filter):
+class RedactingFormatter(JsonFormatter):
+    """JSON lines whose text is searched for secrets at the last moment."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, with what looks like a secret replaced."""
+        return _SECRETS.sub("[secret]", super().format(record))
+
+
+class _RequestIdFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
-        record.request_id = _request_id.get()
+        if (current := request_id.get()) is not None:
+            record.request_id = current
         return True
 
 
 def configure_logging(level: str) -> None:
-    """Send every log line to standard output as JSON, from now on."""
+    """Send the process's logs to standard output as JSON lines; replaces what was configured before."""
     handler = logging.StreamHandler(sys.stdout)
-    handler.addFilter(_RequestId())
+    handler.addFilter(_RequestIdFilter())
     handler.setFormatter(
-        JsonFormatter(
-            "%(asctime)s %(levelname)s %(name)s %(message)s %(request_id)s",
-            rename_fields={"asctime": "time", "levelname": "level", "name": "logger", "message": "event"},
+        RedactingFormatter(
+            "{asctime}{levelname}{name}{message}",
+            style="{",
+            rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
         )
     )
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for noisy in ("httpx2", "httpcore2", "apscheduler", "pymongo", "sse_starlette"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-
-
-def current_request_id() -> str | None:
-    """The id of the request being answered."""
-    return _request_id.get()
+    for chatty in ("httpx2", "httpcore2", "httpx", "httpcore", "pymongo", "apscheduler", "asyncio"):
+        logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelName(level)))
 
 
 class RequestLog:
-    """ASGI middleware: gives every request an id, answers with it, and logs one line when it is done."""
+    """ASGI middleware: gives each request an id and logs how it went.
+
+    The line names the route, never the address: a landing page's address is a credential.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+        self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection."""
         if scope["type"] != "http":
-            await self.app(scope, receive, send)
+            await self._app(scope, receive, send)
             return
-        request_id = secrets.token_hex(8)
-        token = _request_id.set(request_id)
-        started, status = time.monotonic(), 500
+        given = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
+        current = given if _ACCEPTED_REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        request_id.set(current)
+        started = time.perf_counter()
+        status = 0
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (REQUEST_ID_HEADER, request_id.encode())]
+                MutableHeaders(scope=message)[REQUEST_ID_HEADER] = current
             await send(message)
 
         try:
-            await self.app(scope, receive, send_with_id)
+            await self._app(scope, receive, send_with_id)
         finally:
-            quiet = scope["path"] in {"/health", "/internal/runner/events"} or scope["path"].startswith("/static/")
+            route = getattr(scope.get("route"), "path", None)
+            level = logging.DEBUG if route in ("/health", None) and status < 500 else logging.INFO
             logger.log(
-                logging.DEBUG if quiet and status < 400 else logging.INFO,
+                level,
                 "request was answered",
                 extra={
                     "method": scope["method"],
-                    "path": _without_secrets(scope["path"]),
+                    "route": route,
                     "status": status,
-                    "milliseconds": round((time.monotonic() - started) * 1000),
+                    "duration_ms": round((time.perf_counter() - started) * 1000, 1),
                 },
             )
-            _request_id.reset(token)
-
-
-def _without_secrets(path: str) -> str:
-    for prefix in _SECRET_PATHS:
-        if path.startswith(prefix):
-            _, _, rest = path.removeprefix(prefix).partition("/")
-            return f"{prefix}…" + (f"/{rest}" if rest else "")
-    return path

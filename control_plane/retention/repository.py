@@ -79,5 +79,6 @@ class CleanupRuns:
         return document["requested_at"] if document else None
 
 
-def _run(document: Document) -> CleanupRun:
+def _run(document: Document | None) -> CleanupRun:
+    assert document is not None  # noqa: S101 - an upsert returns what it made
     return CleanupRun(id=document["_id"], **{name: value for name, value in document.items() if name != "_id"})
