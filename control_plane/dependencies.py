@@ -7,11 +7,13 @@ from fastapi import Depends, Header, Request
 from control_plane.accounts import service as accounts_service
 from control_plane.accounts.models import Account
 from control_plane.accounts.repository import Accounts
-from control_plane.accounts.service import LoginLimiter, NotLoggedIn, PasswordChangeNeeded
+from control_plane.accounts.service import AttemptLimiter, NotLoggedIn, PasswordChangeNeeded
+from control_plane.clients.models import Client
 from control_plane.clients.repository import Clients
 from control_plane.database import Database
 from control_plane.mail.repository import Mails
 from control_plane.retention.repository import CleanupRuns
+from control_plane.runners.gateway import RunnerGateway
 from control_plane.security import Cipher
 from control_plane.sessions.repository import Sessions
 from control_plane.settings import Settings
@@ -35,15 +37,21 @@ def get_cipher(request: Request) -> Cipher:
     return cast(Cipher, request.app.state.cipher)
 
 
-def get_login_limiter(request: Request) -> LoginLimiter:
+def get_login_limiter(request: Request) -> AttemptLimiter:
     """Counts log-in attempts."""
-    return cast(LoginLimiter, request.app.state.login_limiter)
+    return cast(AttemptLimiter, request.app.state.login_limiter)
+
+
+def get_action_limiter(request: Request) -> AttemptLimiter:
+    """Counts what a landing page's visitor asks of a runner."""
+    return cast(AttemptLimiter, request.app.state.action_limiter)
 
 
 SettingsDep = Annotated[Settings, Depends(get_settings)]
 DatabaseDep = Annotated[Database, Depends(get_database)]
 CipherDep = Annotated[Cipher, Depends(get_cipher)]
-LoginLimiterDep = Annotated[LoginLimiter, Depends(get_login_limiter)]
+LoginLimiterDep = Annotated[AttemptLimiter, Depends(get_login_limiter)]
+ActionLimiterDep = Annotated[AttemptLimiter, Depends(get_action_limiter)]
 
 
 def get_clients(database: DatabaseDep) -> Clients:
@@ -71,6 +79,25 @@ def get_cleanup_runs(database: DatabaseDep) -> CleanupRuns:
     return CleanupRuns(database)
 
 
+class Gateways:
+    """Opens the way to a client's runner."""
+
+    def __init__(self, cipher: Cipher, settings: Settings) -> None:
+        self._cipher = cipher
+        self._settings = settings
+
+    def open(self, client: Client) -> RunnerGateway:
+        """The gateway to one client's runner, with that client's token."""
+        token = self._cipher.decrypt(client.runner_token_encrypted)
+        return RunnerGateway(client.port, token, timeout_s=self._settings.runner_timeout_s)
+
+
+def get_gateways(cipher: CipherDep, settings: SettingsDep) -> Gateways:
+    """The ways to runners."""
+    return Gateways(cipher, settings)
+
+
+GatewaysDep = Annotated[Gateways, Depends(get_gateways)]
 ClientsDep = Annotated[Clients, Depends(get_clients)]
 SessionsDep = Annotated[Sessions, Depends(get_sessions)]
 MailsDep = Annotated[Mails, Depends(get_mails)]

@@ -61,8 +61,8 @@ class PasswordTooWeak(Problem):
     title = "The new password is too weak"
 
 
-class LoginLimiter:
-    """Attempts per minute, counted for each address and for each account name."""
+class AttemptLimiter:
+    """Attempts per minute, counted for each subject: an address, an account name, a landing page."""
 
     def __init__(self, per_minute: int) -> None:
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
@@ -81,7 +81,7 @@ class LoginLimiter:
 
 
 async def log_in(
-    username: str, password: str, *, address: str, accounts: Accounts, limiter: LoginLimiter, hours: int
+    username: str, password: str, *, address: str, accounts: Accounts, limiter: AttemptLimiter, hours: int
 ) -> tuple[str, Account]:
     """Check the credentials and open a session.
 

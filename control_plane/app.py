@@ -1,0 +1,193 @@
+"""The web process: wiring only."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from http import HTTPStatus
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, RedirectResponse
+from fastapi.staticfiles import StaticFiles
+from pymongo.errors import PyMongoError
+from starlette.exceptions import HTTPException
+
+from control_plane import database as plumbing
+from control_plane.accounts.service import AttemptLimiter
+from control_plane.clients.routes import router as clients_router
+from control_plane.errors import DatabaseUnavailable, Problem, problem_response
+from control_plane.internal.routes import router as internal_router
+from control_plane.landing.api import router as landing_api_router
+from control_plane.landing.routes import router as landing_router
+from control_plane.leases import SCHEDULER
+from control_plane.portal.routes import router as portal_router
+from control_plane.retention.routes import router as retention_router
+from control_plane.security import open_cipher
+from control_plane.settings import REPOSITORY, Settings
+from control_plane.telemetry import RequestLog
+from control_plane.web import FormTokenWrong, render_error
+
+logger = logging.getLogger(__name__)
+
+LANDING_ACTIONS_PER_MINUTE = 6
+# Everything else is a page.
+_API_PATHS = ("/api/", "/internal/", "/health", "/openapi.json")
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application; it starts with the database down, and says so until the database is up.
+
+    Raises:
+        DatabaseNotPrepared, KeysFileUnusable: see there.
+    """
+    client = plumbing.connect(settings)
+    database = client[settings.database_name]
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        indexes = asyncio.create_task(plumbing.ensure_indexes_in_time(database))
+        try:
+            yield
+        finally:
+            indexes.cancel()
+            await client.close()
+
+    app = FastAPI(
+        title="Flame Assistant",
+        version=_version(),
+        summary="Run WhatsApp assistants for the clients of an agency",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.settings = settings
+    app.state.database = database
+    app.state.cipher = open_cipher(settings)
+    app.state.login_limiter = AttemptLimiter(settings.login_attempts_per_minute)
+    app.state.action_limiter = AttemptLimiter(LANDING_ACTIONS_PER_MINUTE)
+    app.add_middleware(RequestLog)
+    for router in (
+        clients_router,
+        retention_router,
+        landing_api_router,
+        internal_router,
+        portal_router,
+        landing_router,
+    ):
+        app.include_router(router)
+    app.mount("/static", StaticFiles(directory=REPOSITORY / "static"), name="static")
+    app.add_api_route("/", _show_front_door, include_in_schema=False)
+    app.add_api_route("/health", _show_health, tags=["health"], summary="Whether the platform works")
+    app.add_exception_handler(Problem, _answer_problem)
+    app.add_exception_handler(PyMongoError, _answer_database_error)
+    app.add_exception_handler(RequestValidationError, _answer_invalid)
+    app.add_exception_handler(HTTPException, _answer_http_error)
+    app.add_exception_handler(FormTokenWrong, _answer_form_token)
+    app.add_exception_handler(Exception, _answer_unexpected)
+    return app
+
+
+async def _show_front_door() -> Response:
+    return RedirectResponse("/admin", HTTPStatus.SEE_OTHER)
+
+
+async def _show_health(request: Request) -> Response:
+    """200 when the database answers, 503 when not; `scheduler` says whether its lease is alive."""
+    database: plumbing.Database = request.app.state.database
+    try:
+        lease = await database["leases"].find_one({"_id": SCHEDULER})
+    except PyMongoError:
+        body = {"status": "degraded", "database": "unavailable", "scheduler": "unknown", "version": _version()}
+        return JSONResponse(body, HTTPStatus.SERVICE_UNAVAILABLE)
+    alive = lease is not None and lease["until"] > datetime.now(UTC)
+    status = "ok" if alive else "degraded"
+    scheduler = "running" if alive else "not running"
+    return JSONResponse({"status": status, "database": "ok", "scheduler": scheduler, "version": _version()})
+
+
+def _version() -> str:
+    try:
+        return version("flame-assistant")
+    except PackageNotFoundError:
+        return "0.1.0"
+
+
+# ------------------------------------------------------------------------------------------------ errors
+
+
+def _answer(request: Request, problem: Problem, **more: Any) -> Response:
+    if request.url.path.startswith(_API_PATHS):
+        return problem_response(
+            problem.status,
+            type=problem.type,
+            title=problem.title,
+            detail=problem.detail,
+            headers=problem.headers,
+            **more,
+        )
+    response = render_error(request, problem.status, problem.title, problem.detail)
+    response.headers.update(problem.headers)
+    return response
+
+
+async def _answer_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)  # noqa: S101 - registered for nothing else
+    return _answer(request, error)
+
+
+async def _answer_database_error(request: Request, error: Exception) -> Response:
+    logger.error("database did not answer", extra={"error": type(error).__name__})
+    return _answer(request, DatabaseUnavailable(headers={"Retry-After": "5"}))
+
+
+class _Invalid(Problem):
+    """The request is not valid."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    type = "/problems/invalid-request"
+    title = "The request is not valid"
+
+
+async def _answer_invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for nothing else
+    # Where and why, never the input itself: a secret may be in it.
+    errors = [{"field": ".".join(map(str, item["loc"][1:])), "message": item["msg"]} for item in error.errors()]
+    detail = "; ".join(f"{item['field'] or 'body'}: {item['message']}" for item in errors)
+    return _answer(request, _Invalid(detail), errors=errors)
+
+
+async def _answer_http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for nothing else
+    phrase = HTTPStatus(error.status_code).phrase
+    if request.url.path.startswith(_API_PATHS):
+        headers = dict(error.headers or {})
+        return problem_response(error.status_code, title=phrase, detail=str(error.detail), headers=headers)
+    return render_error(request, error.status_code, phrase, "" if error.detail == phrase else str(error.detail))
+
+
+class _WrongForm(Problem):
+    """This form is too old, or came from another site. Go back, reload the page and try again."""
+
+    status = HTTPStatus.FORBIDDEN
+    type = "/problems/wrong-form"
+    title = "The form could not be accepted"
+
+
+async def _answer_form_token(request: Request, error: Exception) -> Response:
+    return _answer(request, _WrongForm())
+
+
+class _Unexpected(Problem):
+    """Something went wrong on our side. It was written down; try again in a moment."""
+
+    type = "/problems/unexpected"
+    title = "Something went wrong"
+
+
+async def _answer_unexpected(request: Request, error: Exception) -> Response:
+    logger.error("request failed", extra={"error": type(error).__name__}, exc_info=error)
+    return _answer(request, _Unexpected())

@@ -1,0 +1,116 @@
+"""Clients over the JSON API."""
+
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Header
+from pydantic import BaseModel, ConfigDict
+
+from control_plane.clients import service
+from control_plane.clients.models import ClientChanges, NewClient
+from control_plane.clients.service import ClientView
+from control_plane.dependencies import ApiAdmin, CipherDep, ClientsDep, GatewaysDep, MailsDep, SettingsDep
+from control_plane.mail import service as mail_service
+from control_plane.mail.models import Mail
+from tenant_runner.contract import (
+    IDEMPOTENCY_HEADER,
+    ProcessMessageReply,
+    ProcessMessageRequest,
+    SendAccepted,
+    SendRequest,
+)
+
+router = APIRouter(tags=["clients"])
+
+IdempotencyKey = Annotated[str | None, Header(alias=IDEMPOTENCY_HEADER, min_length=8, max_length=128)]
+
+
+class Deletion(BaseModel):
+    """The client's name, typed by whoever deletes it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+
+
+@router.get("/api/admin/clients")
+async def list_clients(admin: ApiAdmin, clients: ClientsDep, settings: SettingsDep) -> list[ClientView]:
+    """Every client, newest first."""
+    return [service.view(client, settings) for client in await clients.list()]
+
+
+@router.post("/api/admin/clients", status_code=HTTPStatus.CREATED)
+async def create_client(
+    new: NewClient, admin: ApiAdmin, clients: ClientsDep, mails: MailsDep, cipher: CipherDep, settings: SettingsDep
+) -> ClientView:
+    """Create a client, reserve its port, queue its invitation and have its runner started."""
+    client = await service.create_client(new, clients=clients, cipher=cipher, settings=settings)
+    await mail_service.invite(client, mails=mails)
+    return service.view(client, settings)
+
+
+@router.get("/api/admin/clients/{client_id}")
+async def show_client(client_id: str, admin: ApiAdmin, clients: ClientsDep, settings: SettingsDep) -> ClientView:
+    """One client."""
+    return service.view(await service.get_client(client_id, clients=clients), settings)
+
+
+@router.patch("/api/admin/clients/{client_id}")
+async def update_client(
+    client_id: str,
+    changes: ClientChanges,
+    admin: ApiAdmin,
+    clients: ClientsDep,
+    cipher: CipherDep,
+    settings: SettingsDep,
+) -> ClientView:
+    """Change what the body names; the rest stays."""
+    client = await service.update_client(client_id, changes, clients=clients, cipher=cipher, settings=settings)
+    return service.view(client, settings)
+
+
+@router.delete("/api/admin/clients/{client_id}", status_code=HTTPStatus.ACCEPTED)
+async def delete_client(client_id: str, deletion: Deletion, admin: ApiAdmin, clients: ClientsDep) -> None:
+    """Have a client and everything of it deleted; the body repeats its name."""
+    await service.request_deletion(client_id, deletion.name, clients=clients)
+
+
+@router.post("/api/admin/clients/{client_id}/toggle")
+async def toggle_client(client_id: str, admin: ApiAdmin, clients: ClientsDep, settings: SettingsDep) -> ClientView:
+    """Connect a disconnected client, disconnect a connected one."""
+    return service.view(await service.toggle(client_id, clients=clients), settings)
+
+
+@router.post("/api/admin/clients/{client_id}/restart", status_code=HTTPStatus.ACCEPTED)
+async def restart_client(client_id: str, admin: ApiAdmin, clients: ClientsDep) -> None:
+    """Have the client's runner restarted."""
+    await service.restart(client_id, clients=clients)
+
+
+@router.post("/api/admin/clients/{client_id}/invitation", status_code=HTTPStatus.ACCEPTED)
+async def resend_invitation(client_id: str, admin: ApiAdmin, clients: ClientsDep, mails: MailsDep) -> Mail:
+    """Queue the invitation again."""
+    return await mail_service.invite(await service.get_client(client_id, clients=clients), mails=mails)
+
+
+@router.post("/api/clients/{client_id}/process-message")
+async def process_message(
+    client_id: str, request: ProcessMessageRequest, admin: ApiAdmin, clients: ClientsDep, gateways: GatewaysDep
+) -> ProcessMessageReply:
+    """What would the assistant answer? Nothing is sent."""
+    client = await service.get_client(client_id, clients=clients)
+    return await gateways.open(client).process_message(request)
+
+
+@router.post("/api/clients/{client_id}/send", status_code=HTTPStatus.ACCEPTED)
+async def send_message(
+    client_id: str,
+    request: SendRequest,
+    admin: ApiAdmin,
+    clients: ClientsDep,
+    gateways: GatewaysDep,
+    idempotency_key: IdempotencyKey = None,
+) -> SendAccepted:
+    """Send a text; the outcome follows as the message's acknowledgement. Repeating with the same key sends once."""
+    client = await service.get_client(client_id, clients=clients)
+    return await gateways.open(client).send(request, idempotency_key=idempotency_key)

@@ -1,0 +1,103 @@
+"""The landing page's JSON API. The link's last part is the credential; an unknown one gets the same 404 always."""
+
+import io
+from datetime import UTC, datetime
+from http import HTTPStatus
+
+import segno
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, ConfigDict
+
+from control_plane.clients.models import Client, Wanted
+from control_plane.clients.repository import Clients
+from control_plane.dependencies import ActionLimiterDep, ClientsDep, DatabaseDep, GatewaysDep
+from control_plane.errors import NotFound
+from control_plane.sessions.repository import ClientSession
+from control_plane.web import mask_phone
+from tenant_runner.contract import SessionReason, SessionState
+
+router = APIRouter(prefix="/api/client", tags=["landing"])
+
+PRIVATE = {"Cache-Control": "no-store", "X-Robots-Tag": "noindex", "Referrer-Policy": "no-referrer"}
+
+
+class UnknownLink(NotFound):
+    """This link does not work; ask the agency that sent it for a new one."""
+
+    type = "/problems/unknown-link"
+    title = "Unknown link"
+
+
+class NoCode(NotFound):
+    """There is no QR code to scan now."""
+
+    type = "/problems/no-qr-code"
+    title = "No QR code"
+
+
+class LandingStatus(BaseModel):
+    """What the client's own page may know: no whole number, no code."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    state: SessionState
+    reason: SessionReason
+    since: datetime | None
+    phase: str | None
+    progress: int | None
+    phone: str | None
+    qr_expires_at: datetime | None
+
+
+async def get_linked_client(slug: str, *, clients: Clients) -> Client:
+    """The client of a landing link.
+
+    Raises:
+        UnknownLink: none, or one that is being deleted (404).
+    """
+    client = await clients.get_by_slug(slug)
+    if client is None or client.deleting_since is not None:
+        raise UnknownLink
+    return client
+
+
+@router.get("/{slug}/status")
+async def show_status(slug: str, response: Response, clients: ClientsDep, database: DatabaseDep) -> LandingStatus:
+    """The session's state."""
+    response.headers.update(PRIVATE)
+    client = await get_linked_client(slug, clients=clients)
+    sessions = ClientSession(database, client.id)
+    session = await sessions.get()
+    code = await sessions.get_code(datetime.now(UTC))
+    paused = client.wanted is Wanted.DISCONNECTED
+    return LandingStatus(
+        name=client.name,
+        state=SessionState.STOPPED if paused else session.state,
+        reason=SessionReason.STOPPED if paused else session.reason,
+        since=session.since,
+        phase=session.phase,
+        progress=session.progress,
+        phone=mask_phone(session.phone) if session.phone and session.state is SessionState.WORKING else None,
+        qr_expires_at=code.expires_at if code else None,
+    )
+
+
+@router.get("/{slug}/qr", response_class=Response, responses={200: {"content": {"image/png": {}}}})
+async def show_code(slug: str, clients: ClientsDep, database: DatabaseDep) -> Response:
+    """The QR code that waits for a scan, as a picture."""
+    client = await get_linked_client(slug, clients=clients)
+    code = await ClientSession(database, client.id).get_code(datetime.now(UTC))
+    if code is None or client.wanted is Wanted.DISCONNECTED:
+        raise NoCode(headers=PRIVATE)
+    picture = io.BytesIO()
+    segno.make(code.text, error="l", micro=False).save(picture, kind="png", scale=6, border=4)
+    return Response(picture.getvalue(), media_type="image/png", headers=PRIVATE)
+
+
+@router.post("/{slug}/refresh", status_code=HTTPStatus.ACCEPTED)
+async def refresh_code(slug: str, clients: ClientsDep, gateways: GatewaysDep, limiter: ActionLimiterDep) -> None:
+    """Have new QR codes made, after the last ones expired."""
+    client = await get_linked_client(slug, clients=clients)
+    await limiter.count(f"refresh:{client.id}")
+    await gateways.open(client).refresh_code()
