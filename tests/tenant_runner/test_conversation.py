@@ -1,0 +1,463 @@
+"""The one path from message to reply, with a real journal and a channel that misbehaves on demand."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tenant_runner.answering import Answering, Patience
+from tenant_runner.assistants.base import Question, Rejected, TenantProblem, Unavailable
+from tenant_runner.channels.base import ChannelNotReady, SendRefused, SendUnknown
+from tenant_runner.contract import (
+    AssistantStatusChanged,
+    ConversationStatusChanged,
+    EventPayload,
+    MessageAcknowledged,
+    MessageRecorded,
+    RunnerConfig,
+)
+from tenant_runner.conversation import Conversation
+from tenant_runner.journal import Journal
+from tenant_runner.journal.threads import RemoteConversation
+from tests.conftest import wait_for
+from tests.tenant_runner.fake_channel import FakeChannel, incoming, own
+
+CHAT = "5491100000001@c.us"
+OTHER_CHAT = "5491100000002@c.us"
+
+
+class ScriptedAssistant:
+    """Answers with what it was asked; fails or waits first when told to."""
+
+    key_fingerprint = ""
+
+    def __init__(self) -> None:
+        self.asked: list[list[str]] = []
+        self.histories: list[list[str]] = []
+        self.failures: list[Exception] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def answer(self, question: Question) -> str:
+        self.asked.append([line.text for line in question.new])
+        self.histories.append([line.text for line in question.history])
+        await self.gate.wait()
+        if self.failures:
+            raise self.failures.pop(0)
+        return "re: " + " + ".join(line.text for line in question.new)
+
+    async def forget(self, remote: RemoteConversation) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+class House:
+    """One runner's inside: everything real but the channel and the assistant."""
+
+    def __init__(self, journal: Journal, config: RunnerConfig) -> None:
+        self.journal = journal
+        self.channel = FakeChannel()
+        self.assistant = ScriptedAssistant()
+        self.patience = Patience(first_retry_s=0.02, longest_retry_s=0.1, give_up_s=0.6, slow_retry_s=0.2)
+        self.config = config
+        self.start()
+
+    def start(self) -> None:
+        self.answering = Answering(self.journal, self.config, self.assistant, self.patience)
+        self.conversation = Conversation(self.journal, self.answering, self.channel.get, self.patience)
+        self.receive = self.conversation.receive
+
+    async def restart(self) -> None:
+        await self.conversation.stop()
+        self.start()
+        await self.conversation.resume()
+
+    async def settled(self) -> None:
+        async def nothing_open() -> Any:
+            return not self.conversation._workers and await self.journal.turns.count_open() == 0
+
+        await wait_for(nothing_open, deadline_s=20)
+
+    async def events(self) -> list[EventPayload]:
+        return [event.payload for event in await self.journal.outbox.next(1000)]
+
+    async def statuses(self) -> list[tuple[str | None, str, str | None]]:
+        return [
+            (e.chat_id, e.status, e.reason) for e in await self.events() if isinstance(e, ConversationStatusChanged)
+        ]
+
+    async def problems(self) -> list[str | None]:
+        return [e.problem for e in await self.events() if isinstance(e, AssistantStatusChanged)]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tenant_runner.outgoing.LOOK_AGAIN_S", 0.05)
+    monkeypatch.setattr("tenant_runner.conversation.LONGEST_TYPING_S", 0.05)
+
+
+@pytest.fixture
+async def house(journal: Journal, config: RunnerConfig) -> AsyncIterator[House]:
+    house = House(journal, config)
+    yield house
+    await house.conversation.stop()
+
+
+async def test_a_message_is_answered_once_and_both_are_told_in_order(house: House) -> None:
+    question = incoming("hola")
+    await house.receive(question)
+    await house.receive(question)
+    await house.settled()
+    assert house.channel.texts == ["re: hola"]
+    assert house.channel.read == [CHAT]
+    assert house.channel.typed == [CHAT]
+    first, second, third = await house.events()
+    assert isinstance(first, MessageRecorded)
+    assert isinstance(second, MessageRecorded)
+    assert isinstance(third, MessageAcknowledged)
+    assert (first.author, first.text, first.contact_name) == ("contact", "hola", "Ana")
+    assert (second.author, second.text, second.in_reply_to) == ("assistant", "re: hola", (question.message_id,))
+    assert (third.message_id, third.ack) == (second.message_id, "server")
+
+
+async def test_messages_in_a_row_are_one_turn(house: House) -> None:
+    await house.receive(incoming("hola"))
+    await house.receive(incoming("quiero pan"))
+    await house.settled()
+    assert house.channel.texts == ["re: hola + quiero pan"]
+
+
+async def test_a_customer_who_never_pauses_is_answered_at_the_cap(house: House) -> None:
+    house.config = house.config.model_copy(update={"debounce_s": 0.5, "debounce_cap_s": 1.0})
+    await house.restart()
+    for number in range(12):
+        await house.receive(incoming(str(number)))
+        await asyncio.sleep(0.15)
+    await house.settled()
+    assert len(house.assistant.asked) >= 2
+    assert [text for asked in house.assistant.asked for text in asked] == [str(number) for number in range(12)]
+
+
+async def test_a_message_during_a_running_turn_gets_a_turn_of_its_own(house: House) -> None:
+    house.assistant.gate.clear()
+    await house.receive(incoming("uno"))
+    await wait_for(lambda: house.assistant.asked == [["uno"]])
+    await house.receive(incoming("dos"))
+    await asyncio.sleep(0.5)
+    assert house.assistant.asked == [["uno"]]
+    house.assistant.gate.set()
+    await house.settled()
+    assert house.channel.texts == ["re: uno", "re: dos"]
+    assert house.assistant.histories[1] == ["uno", "re: uno"]
+
+
+async def test_chats_do_not_wait_for_each_other(house: House) -> None:
+    house.assistant.gate.clear()
+    await house.receive(incoming("uno"))
+    await house.receive(incoming("dos", chat=OTHER_CHAT))
+    await wait_for(lambda: len(house.assistant.asked) == 2)
+    house.assistant.gate.set()
+    await house.settled()
+    assert sorted(house.channel.sent)[0][:2] == (CHAT, "re: uno")
+    assert sorted(house.channel.sent)[1][:2] == (OTHER_CHAT, "re: dos")
+
+
+async def test_groups_notices_and_other_kinds_are_not_answered(house: House) -> None:
+    await house.receive(incoming("a todos", chat="1203@g.us", broadcast=True))
+    await house.receive(incoming("", kind="ciphertext", system=True))
+    await house.receive(incoming("mirá", kind="image"))
+    await house.receive(incoming("viejo", sent_at=datetime.now(UTC) - timedelta(minutes=16)))
+    await house.settled()
+    assert house.channel.sent == []
+    events = [event for event in await house.events() if isinstance(event, MessageRecorded)]
+    assert [(event.text, event.outcome) for event in events] == [("mirá", "unsupported_kind"), ("viejo", "too_old")]
+
+
+async def test_a_message_is_answered_once_it_could_be_decrypted(house: House) -> None:
+    message = incoming("", kind="ciphertext", system=True)
+    await house.receive(message)
+    await house.receive(replace(message, kind="chat", text="hola", system=False))
+    await house.settled()
+    assert house.channel.texts == ["re: hola"]
+
+
+# ------------------------------------------------------------------------------------------------ crashes and outages
+
+
+async def test_a_turn_that_a_crash_interrupted_is_answered_after_it(house: House) -> None:
+    house.assistant.gate.clear()
+    await house.receive(incoming("hola"))
+    await wait_for(lambda: house.assistant.asked)
+    house.assistant.gate = asyncio.Event()
+    house.assistant.gate.set()
+    await house.restart()
+    await house.settled()
+    assert house.channel.texts == ["re: hola"]
+
+
+async def test_a_message_that_waited_for_its_turn_when_it_crashed_is_answered(house: House) -> None:
+    await house.receive(incoming("hola"))
+    await house.restart()
+    await house.settled()
+    assert house.channel.texts == ["re: hola"]
+
+
+async def test_a_reply_that_left_before_the_crash_is_not_sent_again(house: House) -> None:
+    house.channel.trouble = [SendUnknown]
+    house.channel.delivers_in_trouble = True
+    await house.receive(incoming("hola"))
+    await wait_for(lambda: house.channel.sent)
+    await house.restart()
+    await house.settled()
+    assert house.channel.texts == ["re: hola"]
+
+
+async def test_a_reply_that_certainly_did_not_leave_is_sent_again_under_its_id(house: House) -> None:
+    house.channel.trouble = [SendUnknown]
+    await house.receive(incoming("hola"))
+    await house.settled()
+    assert house.channel.texts == ["re: hola"]
+    recorded = [e for e in await house.events() if isinstance(e, MessageRecorded) and e.author == "assistant"]
+    assert [e.message_id for e in recorded] == [house.channel.sent[0][2]]
+
+
+async def test_a_reply_waits_for_the_channel_and_keeps_the_answer(house: House) -> None:
+    house.channel.working.clear()
+    await house.receive(incoming("hola"))
+    await wait_for(lambda: house.assistant.asked)
+    await house.restart()
+    house.channel.working.set()
+    await house.settled()
+    assert house.channel.texts == ["re: hola"]
+    assert house.assistant.asked == [["hola"]]
+
+
+async def test_a_broken_channel_right_at_the_send_is_tried_again(house: House) -> None:
+    house.channel.trouble = [ChannelNotReady]
+    await house.receive(incoming("hola"))
+    await house.settled()
+    assert house.channel.texts == ["re: hola"]
+
+
+async def test_a_refused_reply_is_told_as_failed_and_not_repeated(house: House) -> None:
+    house.channel.trouble = [SendRefused]
+    await house.receive(incoming("hola"))
+    await house.settled()
+    assert house.channel.sent == []
+    acks = [event.ack for event in await house.events() if isinstance(event, MessageAcknowledged)]
+    assert acks == ["failed"]
+    assert await house.statuses() == [(CHAT, "waiting_for_human", "send_failed")]
+    await house.receive(incoming("¿hola?"))
+    await house.settled()
+    assert house.channel.texts == ["re: ¿hola?"]
+    assert (await house.statuses())[-1] == (CHAT, "automatic", None)
+
+
+async def test_a_bug_in_one_turn_neither_loses_it_nor_stops_other_chats(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tenant_runner.conversation.AFTER_A_BUG_S", 0.05)
+    generate, calls = house.channel.new_message_id, 0
+
+    async def break_once(chat_id: str) -> str:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise ZeroDivisionError
+        return await generate(chat_id)
+
+    monkeypatch.setattr(house.channel, "new_message_id", break_once)
+    await house.receive(incoming("hola"))
+    await house.settled()
+    assert house.channel.texts == ["re: hola"]
+
+
+# ------------------------------------------------------------------------------------------------ the owner
+
+
+async def test_the_owner_suspends_and_resumes_one_chat(house: House) -> None:
+    await house.receive(own("  Suspendér   BOT "))
+    await house.receive(incoming("hola"))
+    await house.receive(incoming("hola", chat=OTHER_CHAT))
+    await house.settled()
+    assert [chat for chat, _, _ in house.channel.sent] == [OTHER_CHAT]
+    await house.receive(own("activar bot"))
+    await house.receive(incoming("¿y ahora?"))
+    await house.settled()
+    assert house.channel.sent[-1][:2] == (CHAT, "re: ¿y ahora?")
+    assert await house.statuses() == [(CHAT, "suspended", "owner"), (CHAT, "automatic", "owner")]
+    assert house.assistant.histories[-1] == ["  Suspendér   BOT ", "hola", "activar bot"]
+
+
+async def test_the_owner_suspends_and_resumes_everything_in_their_own_chat(house: House) -> None:
+    await house.receive(own("suspender bot", chat=OTHER_CHAT))
+    await house.receive(own("suspender bot", chat="me@c.us", self_chat=True))
+    await house.receive(incoming("hola"))
+    await house.settled()
+    assert house.channel.sent == []
+    await house.receive(own("activar bot", chat="me@c.us", self_chat=True))
+    await house.receive(incoming("hola", chat=OTHER_CHAT))
+    await house.settled()
+    assert house.channel.texts == ["re: hola"]
+    assert [status[:2] for status in await house.statuses()][1:] == [(None, "suspended"), (None, "automatic")]
+
+
+async def test_a_customer_cannot_command_the_bot(house: House) -> None:
+    await house.receive(incoming("suspender bot"))
+    await house.settled()
+    assert house.channel.texts == ["re: suspender bot"]
+    assert await house.statuses() == []
+
+
+async def test_a_suspension_while_the_assistant_thinks_stops_the_reply(house: House) -> None:
+    house.assistant.gate.clear()
+    await house.receive(incoming("hola"))
+    await wait_for(lambda: house.assistant.asked)
+    await house.receive(own("suspender bot"))
+    house.assistant.gate.set()
+    await house.settled()
+    assert house.channel.sent == []
+    assert house.channel.read == []
+
+
+async def test_our_own_sends_are_not_taken_for_the_owners(house: House) -> None:
+    await house.receive(incoming("hola"))
+    await house.settled()
+    chat_id, text, message_id = house.channel.sent[0]
+    await house.receive(own(text, chat=chat_id, message_id=message_id))
+    recorded = [event.author for event in await house.events() if isinstance(event, MessageRecorded)]
+    assert recorded == ["contact", "assistant"]
+
+
+async def test_an_old_command_does_not_undo_a_newer_one(house: House) -> None:
+    await house.receive(own("suspender bot"))
+    await house.receive(own("activar bot", sent_at=datetime.now(UTC) - timedelta(minutes=5)))
+    await house.receive(incoming("hola"))
+    await house.settled()
+    assert house.channel.sent == []
+
+
+# ------------------------------------------------------------------------------------------------ a failing assistant
+
+
+async def test_a_passing_failure_is_retried_and_nobody_hears_of_it(house: House) -> None:
+    house.assistant.failures = [Unavailable("503"), Unavailable("timeout")]
+    await house.receive(incoming("hola"))
+    await house.settled()
+    assert house.channel.texts == ["re: hola"]
+    assert await house.problems() == []
+
+
+async def test_a_long_failure_is_told_and_ends_in_the_fallback_text_once(house: House) -> None:
+    house.assistant.failures = [Unavailable("secret words of the provider")] * 100
+    await house.receive(incoming("hola"))
+    await house.settled()
+    assert house.channel.texts == [house.config.fallback_text]
+    assert await house.problems() == ["unavailable"]
+    assert await house.statuses() == [(CHAT, "waiting_for_human", "unavailable")]
+    house.assistant.failures = []
+    await house.receive(incoming("¿hay alguien?"))
+    await house.settled()
+    assert house.channel.texts[1:] == ["re: ¿hay alguien?"]
+    assert await house.problems() == ["unavailable", None]
+    assert (await house.statuses())[-1] == (CHAT, "automatic", None)
+
+
+async def test_a_rejected_question_gets_the_fallback_text_at_once(house: House) -> None:
+    house.assistant.failures = [Rejected("policy", by_policy=True)]
+    await house.receive(incoming("hola"))
+    await house.settled()
+    assert house.channel.texts == [house.config.fallback_text]
+    assert await house.problems() == []
+    assert await house.statuses() == [(CHAT, "waiting_for_human", "rejected")]
+
+
+async def test_a_bad_key_is_told_at_once_and_a_new_one_answers_what_waits(house: House) -> None:
+    house.patience = replace(house.patience, slow_retry_s=60)
+    await house.restart()
+    house.assistant.failures = [TenantProblem("bad_key", "Incorrect API key")]
+    await house.receive(incoming("hola"))
+
+    async def told() -> Any:
+        return await house.problems() == ["bad_key"]
+
+    await wait_for(told)
+    assert house.channel.sent == []
+    assert await house.statuses() == [(CHAT, "waiting_for_human", "bad_key")]
+    await house.receive(incoming("¿hola?"))
+    await house.answering.apply(house.config.model_copy(update={"revision": 2}), ScriptedAssistant())
+    await house.settled()
+    assert house.channel.texts == ["re: hola + ¿hola?"]
+    assert await house.problems() == ["bad_key", None]
+
+
+async def test_no_quota_recovers_by_itself_when_there_is_some_again(house: House) -> None:
+    house.assistant.failures = [TenantProblem("no_quota", "…"), TenantProblem("no_quota", "…")]
+    await house.receive(incoming("hola"))
+    await house.settled()
+    assert house.channel.texts == ["re: hola"]
+    assert await house.problems() == ["no_quota", None]
+
+
+async def test_an_assistant_that_breaks_is_treated_as_unavailable(house: House) -> None:
+    house.assistant.failures = [ZeroDivisionError()]
+    await house.receive(incoming("hola"))
+    await house.settled()
+    assert house.channel.texts == ["re: hola"]
+
+
+# ------------------------------------------------------------------------------------------------ requests
+
+
+async def test_a_request_with_the_same_key_is_sent_once(house: House) -> None:
+    first = await house.conversation.send(CHAT, "Su pedido está listo", request_key="k1")
+    again = await house.conversation.send(CHAT, "Su pedido está listo", request_key="k1")
+    assert again.message_id == first.message_id
+    await wait_for(lambda: house.channel.texts == ["Su pedido está listo"])
+    await house.conversation.send(CHAT, "Su pedido está listo", request_key="k1")
+    await wait_for(lambda: not house.conversation._sends)
+    assert len(house.channel.sent) == 1
+    recorded = [event for event in await house.events() if isinstance(event, MessageRecorded)]
+    assert [(event.author, event.message_id) for event in recorded] == [("agent", first.message_id)]
+
+
+async def test_a_promised_request_survives_a_crash(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    send = house.channel.send
+    arrived = asyncio.Event()
+
+    async def hang(*_: str) -> None:
+        arrived.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(house.channel, "send", hang)
+    await house.conversation.send(CHAT, "listo", request_key="k1")
+    await asyncio.wait_for(arrived.wait(), 10)
+    monkeypatch.setattr(house.channel, "send", send)
+    await house.restart()
+    await wait_for(lambda: house.channel.texts == ["listo"])
+
+
+async def test_a_processed_message_is_answered_with_its_history_and_sent_nowhere(house: House) -> None:
+    assert await house.conversation.ask("web-1", "hola") == "re: hola"
+    assert await house.conversation.ask("web-1", "¿y?") == "re: ¿y?"
+    assert await house.conversation.ask("web-2", "hola") == "re: hola"
+    assert house.assistant.histories == [[], ["hola", "re: hola"], []]
+    assert house.channel.sent == []
+    assert await house.events() == []
+
+
+async def test_two_clients_with_the_same_customer_do_not_mix(tmp_path: Path, config: RunnerConfig) -> None:
+    journals = [await Journal.open(tmp_path / name) for name in ("a.sqlite3", "b.sqlite3")]
+    houses = [House(journal, config) for journal in journals]
+    for house, text in zip(houses, ("uno", "dos"), strict=True):
+        await house.receive(incoming(text))
+    for house in houses:
+        await house.settled()
+    assert [house.channel.texts for house in houses] == [["re: uno"], ["re: dos"]]
+    for house, journal in zip(houses, journals, strict=True):
+        await house.conversation.stop()
+        await journal.close()
