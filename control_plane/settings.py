@@ -152,10 +152,13 @@ class DatabaseNotPrepared(Exception):
 def load_settings() -> Settings:
     """Read the environment and the file that `FLAME_SETTINGS_FILE` names; the environment wins.
 
+    Without that variable the file of the last `./scripts/start`, if any: commands typed by hand see the same settings.
+
     Raises:
         SettingsFileReadable: the file's mode lets others read it.
     """
-    name = os.environ.get("FLAME_SETTINGS_FILE")
+    started_with = REPOSITORY / "var" / "settings.env"
+    name = os.environ.get("FLAME_SETTINGS_FILE") or (str(started_with) if started_with.exists() else None)
     if name and (file := Path(name)).exists() and file.stat().st_mode & 0o077:
         raise SettingsFileReadable(f"others may read {file}, which holds secrets: chmod 600 {file}")
     return Settings(_env_file=name or None)  # type: ignore[call-arg]

@@ -1,12 +1,14 @@
-"""`python -m sandbox`: run the stand-ins until a signal comes."""
+"""`python -m sandbox`: run the stand-ins until a signal comes; `python -m sandbox settings`: what they add to an
+installation's settings."""
 
 import asyncio
 import logging
 import signal
 import sys
 
+from sandbox.installation import describe
 from sandbox.servers import PortTaken, serve
-from sandbox.settings import SandboxSettings
+from sandbox.settings import SandboxSettings, load_settings
 
 logger = logging.getLogger("sandbox")
 
@@ -24,10 +26,14 @@ async def _run(settings: SandboxSettings) -> None:
 
 def main() -> int:
     """Run; 0 after a signal, 1 if a port is taken."""
+    settings = load_settings()
+    if sys.argv[1:] == ["settings"]:
+        print("\n".join(describe(settings)))  # noqa: T201
+        return 0
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     try:
-        asyncio.run(_run(SandboxSettings()))
+        asyncio.run(_run(settings))
     except PortTaken as error:
         logger.error("sandbox not started: %s", error)
         return 1

@@ -1,5 +1,6 @@
 """The sandbox's settings: `FLAME_SANDBOX_<NAME>` in the environment, read once."""
 
+import os
 from pathlib import Path
 
 from pydantic import Field
@@ -38,3 +39,8 @@ class SandboxSettings(BaseSettings):
     def state_directory(self) -> Path:
         """What must survive a restart of the sandbox."""
         return self.data_directory / "sandbox"
+
+
+def load_settings() -> SandboxSettings:
+    """Read the environment and the file that `FLAME_SETTINGS_FILE` names; the environment wins."""
+    return SandboxSettings(_env_file=os.environ.get("FLAME_SETTINGS_FILE") or None)  # type: ignore[call-arg]
