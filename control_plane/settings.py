@@ -161,7 +161,7 @@ def load_settings() -> Settings:
     name = os.environ.get("FLAME_SETTINGS_FILE") or (str(started_with) if started_with.exists() else None)
     if name and (file := Path(name)).exists() and file.stat().st_mode & 0o077:
         raise SettingsFileReadable(f"others may read {file}, which holds secrets: chmod 600 {file}")
-    return Settings(_env_file=name or None)  # type: ignore[call-arg]
+    return Settings(_env_file=name or None)
 
 
 def resolve_mongodb_uri(settings: Settings) -> str:

@@ -1,5 +1,4 @@
-"""`python -m sandbox`: run the stand-ins until a signal comes; `python -m sandbox settings`: what they add to an
-installation's settings."""
+"""`python -m sandbox`: run the stand-ins until a signal comes; with `settings`, print what they add to an installation."""
 
 import asyncio
 import logging

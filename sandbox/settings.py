@@ -43,4 +43,4 @@ class SandboxSettings(BaseSettings):
 
 def load_settings() -> SandboxSettings:
     """Read the environment and the file that `FLAME_SETTINGS_FILE` names; the environment wins."""
-    return SandboxSettings(_env_file=os.environ.get("FLAME_SETTINGS_FILE") or None)  # type: ignore[call-arg]
+    return SandboxSettings(_env_file=os.environ.get("FLAME_SETTINGS_FILE") or None)
