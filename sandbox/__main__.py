@@ -1,4 +1,4 @@
-"""`python -m sandbox`: run the stand-ins until a signal comes; with `settings`, print what they add to an installation."""
+"""`python -m sandbox` runs the stand-ins until a signal comes; `python -m sandbox settings` prints what they add."""
 
 import asyncio
 import logging
