@@ -1,4 +1,4 @@
-"""`python -m sandbox` runs the stand-ins until a signal comes; `python -m sandbox settings` prints what they add."""
+"""`python -m sandbox` runs the stand-ins until a signal comes; `… settings` prints what they add to an installation."""
 
 import asyncio
 import logging

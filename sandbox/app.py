@@ -1,28 +1,19 @@
 """The sandbox's HTTP side: the phone, the mailbox and the OpenAI stand-in, each under its own path."""
 
+from collections.abc import Sequence
 from http import HTTPStatus
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
 from sandbox.phone import api, pages
 from sandbox.whatsapp_web.network import Network
 
-_INDEX = """<!doctype html>
-<html lang="es"><head><meta charset="utf-8"><title>Simulador</title>
-<meta name="viewport" content="width=device-width, initial-scale=1"></head>
-<body style="font: 18px/1.6 system-ui; max-width: 36rem; margin: 3rem auto; padding: 0 1rem">
-<h1>Simulador · Sandbox</h1>
-<p>Nada de esto es WhatsApp, OpenAI ni correo real. · None of this is the real WhatsApp, OpenAI or mail.</p>
-<ul><li><a href="/phone/">Teléfono · Phone</a></li><li><a href="/mail/">Correo · Mailbox</a></li>
-<li><a href="/openai/">OpenAI</a></li></ul>
-</body></html>"""
 
-
-def create_app(network: Network, *, others: list[BaseRoute]) -> Starlette:
+def create_app(network: Network, *, others: Sequence[BaseRoute]) -> Starlette:
     """The application on the sandbox's HTTP port.
 
     Args:
@@ -34,7 +25,6 @@ def create_app(network: Network, *, others: list[BaseRoute]) -> Starlette:
         routes=[
             Route("/", _show_index),
             Route("/health", _show_health),
-            Route("/phone", _to_phone),
             Mount("/phone", routes=phone),
             *others,
         ],
@@ -43,15 +33,11 @@ def create_app(network: Network, *, others: list[BaseRoute]) -> Starlette:
 
 
 async def _show_index(request: Request) -> Response:
-    return HTMLResponse(_INDEX)
+    return RedirectResponse("/phone/")
 
 
 async def _show_health(request: Request) -> Response:
     return JSONResponse({"status": "ok"})
-
-
-async def _to_phone(request: Request) -> Response:
-    return RedirectResponse("/phone/")
 
 
 async def _describe(request: Request, error: Exception) -> Response:

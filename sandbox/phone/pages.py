@@ -3,22 +3,19 @@
 from pathlib import Path
 
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-FILES = Path(__file__).parent / "static"
+from sandbox.pages import render, static_files
 
-_HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'self'; form-action 'self'",
-}
+FILES = Path(__file__).parent / "files"
 
 
 def routes() -> list[BaseRoute]:
     """The page and its files, relative to where the phone is mounted."""
-    return [Route("/", _show), Mount("/static", StaticFiles(directory=FILES))]
+    return [Route("/", _show), Mount("/files", StaticFiles(directory=FILES)), static_files()]
 
 
 async def _show(request: Request) -> Response:
-    return FileResponse(FILES / "phone.html", headers=_HEADERS)
+    return render(request, "phone.html")
