@@ -78,7 +78,7 @@ class Pages:
         return render(
             request,
             "openai.html",
-            api_url=f"{str(request.base_url).rstrip('/')}/v1",
+            api_url=f"{request.url.scheme}://{request.url.netloc}{request.scope['root_path']}/v1",
             models=[model for model in self._catalogue.models if model.is_on],
             presets=[(title, json.dumps(body)) for title, body in _PRESETS],
             faults=self._faults.list(),
