@@ -1,13 +1,13 @@
 """Where mails are kept: one SQLite file, 0600, since an invitation's link opens its landing page."""
 
 import json
-import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
 
 from sandbox.mailbox.mail import Mail
+from sandbox.sqlite_file import open_private
 
-_SCHEMA = """
+_TABLES = """
 CREATE TABLE IF NOT EXISTS mails (
     id INTEGER PRIMARY KEY AUTOINCREMENT, received_at TEXT NOT NULL, sender TEXT NOT NULL, recipients TEXT NOT NULL,
     raw BLOB NOT NULL
@@ -20,12 +20,7 @@ class MailStore:
     """Mails, newest first; without a file they are gone with the process."""
 
     def __init__(self, file: Path | None) -> None:
-        if file is not None:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.touch(mode=0o600)
-            file.chmod(0o600)
-        self._db = sqlite3.connect(file or ":memory:", check_same_thread=False)
-        self._db.executescript(f"PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; {_SCHEMA}")
+        self._db = open_private(file, _TABLES)
 
     def close(self) -> None:
         """Let go of the file."""

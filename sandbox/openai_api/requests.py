@@ -252,6 +252,19 @@ def read_value(model: type[Body], value: object, *, prefix: str) -> Body:
     return read_body(model, json.dumps(value).encode(), prefix=prefix)
 
 
+# Kind of problem: OpenAI's code for it, its words, and which bound they end with.
+_BOUNDS = {
+    "greater_than_equal": ("integer_below_min_value", "integer below minimum value. Expected a value >=", "ge"),
+    "less_than_equal": ("integer_above_max_value", "integer above maximum value. Expected a value <=", "le"),
+    "too_long": ("array_above_max_length", "array too long. Expected an array with maximum length", "max_length"),
+    "string_too_long": (
+        "string_above_max_length",
+        "string too long. Expected a string with maximum length",
+        "max_length",
+    ),
+}
+
+
 def _refusal(error: ValidationError, prefix: str) -> ApiError:
     """The first problem of a body, in OpenAI's words; never the body's own content."""
     # Of a union, pydantic reports every member that it tried; the one that came farthest is what the caller meant.
@@ -265,31 +278,9 @@ def _refusal(error: ValidationError, prefix: str) -> ApiError:
         return bad_request(f"Unknown parameter: '{param}'.", code="unknown_parameter", param=param)
     if kind in ("missing", "union_tag_not_found"):
         return bad_request(f"Missing required parameter: '{param}'.", code="missing_required_parameter", param=param)
-    if kind == "greater_than_equal":
-        return bad_request(
-            f"Invalid '{param}': integer below minimum value. Expected a value >= {context['ge']}.",
-            code="integer_below_min_value",
-            param=param,
-        )
-    if kind == "less_than_equal":
-        return bad_request(
-            f"Invalid '{param}': integer above maximum value. Expected a value <= {context['le']}.",
-            code="integer_above_max_value",
-            param=param,
-        )
-    if kind == "too_long":
-        return bad_request(
-            f"Invalid '{param}': array too long. Expected an array with maximum length {context['max_length']}, "
-            f"but got an array with length {context['actual_length']} instead.",
-            code="array_above_max_length",
-            param=param,
-        )
-    if kind == "string_too_long":
-        return bad_request(
-            f"Invalid '{param}': string too long. Expected a string with maximum length {context['max_length']}.",
-            code="string_above_max_length",
-            param=param,
-        )
+    if kind in _BOUNDS:
+        code, words, bound = _BOUNDS[kind]
+        return bad_request(f"Invalid '{param}': {words} {context[bound]}.", code=code, param=param)
     if kind in ("literal_error", "union_tag_invalid"):
         expected = context.get("expected") or context.get("expected_tags")
         return bad_request(

@@ -2,7 +2,6 @@
 
 import json
 import secrets
-import sqlite3
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.openai_api.keys import Key
+from sandbox.sqlite_file import open_private
 
 Item = dict[str, Any]
 
-_SCHEMA = """
+_TABLES = """
 CREATE TABLE IF NOT EXISTS conversations (
     id TEXT PRIMARY KEY, owner TEXT NOT NULL, key_hint TEXT NOT NULL, created_at INTEGER NOT NULL,
     metadata TEXT NOT NULL
@@ -67,12 +67,7 @@ class Store:
     """
 
     def __init__(self, file: Path | None) -> None:
-        if file is not None:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.touch(mode=0o600)
-            file.chmod(0o600)
-        self._db = sqlite3.connect(file or ":memory:", check_same_thread=False)
-        self._db.executescript(f"PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; {_SCHEMA}")
+        self._db = open_private(file, _TABLES)
 
     def close(self) -> None:
         """Let go of the file."""
