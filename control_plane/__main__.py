@@ -7,14 +7,26 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from pydantic import ValidationError
 from pymongo.errors import PyMongoError
 
 from control_plane import embedded_database
+from control_plane.security import KeysFileUnusable
 from control_plane.settings import DatabaseNotPrepared, Settings, SettingsFileReadable, load_settings
 from control_plane.telemetry import configure_logging
+from control_plane.web import TextsNotCompiled
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
+
+# What an operator can mend; each message says how.
+EXPECTED = (
+    DatabaseNotPrepared,
+    SettingsFileReadable,
+    KeysFileUnusable,
+    TextsNotCompiled,
+    embedded_database.EmbeddedDatabaseError,
+)
 
 
 def _serve(settings: Settings) -> None:
@@ -102,8 +114,15 @@ def main() -> int:
                 _create_admin(settings, reset=given.reset)
             case "create-api-key":
                 _create_api_key(settings)
-    except (DatabaseNotPrepared, SettingsFileReadable, embedded_database.EmbeddedDatabaseError) as error:
+    except EXPECTED as error:
         print(f"{given.command}: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    except ValidationError as error:
+        # Which setting and why, never its value: it may be a password.
+        causes = "; ".join(
+            f"{'.'.join(map(str, item['loc'])).upper()} {item['msg']}".strip() for item in error.errors()
+        )
+        print(f"{given.command}: a setting is not valid: {causes}", file=sys.stderr)  # noqa: T201
         return 1
     except PyMongoError as error:
         print(f"{given.command}: the database does not answer ({type(error).__name__})", file=sys.stderr)  # noqa: T201

@@ -43,7 +43,7 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="FLAME_", env_file=None, extra="ignore", frozen=True, populate_by_name=True
+        env_prefix="FLAME_", extra="ignore", frozen=True, populate_by_name=True, hide_input_in_errors=True
     )
 
     # Where things are
