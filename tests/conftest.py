@@ -8,7 +8,7 @@ import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import pytest
 from pydantic import SecretStr
@@ -29,9 +29,17 @@ def find_free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@overload
 async def wait_for(
-    condition: Callable[[], T | Awaitable[T]], *, deadline_s: float = 60.0, interval_s: float = 0.05, what: str = ""
-) -> T:
+    condition: Callable[[], Awaitable[T | None]], *, deadline_s: float = ..., interval_s: float = ..., what: str = ...
+) -> T: ...
+@overload
+async def wait_for(
+    condition: Callable[[], T | None], *, deadline_s: float = ..., interval_s: float = ..., what: str = ...
+) -> T: ...
+async def wait_for(
+    condition: Callable[[], Any], *, deadline_s: float = 60.0, interval_s: float = 0.05, what: str = ""
+) -> Any:
     """Poll `condition` until it returns something true, and return that.
 
     Raises:
