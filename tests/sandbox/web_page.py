@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from playwright.async_api import Page, Playwright
+from playwright.async_api import Error, Page, Playwright
 
 from sandbox.servers import Endpoints
 from tests.conftest import wait_for
@@ -18,10 +18,10 @@ QUIET = "window.WPPConfig = {disableGoogleAnalytics: true, linkPreviewApiServers
 LISTEN = """
 const collect = () => {
   if (!window.WPP?.isReady) return setTimeout(collect, 50);
-  window.seen = {messages: [], acks: [], modes: [], logouts: []};
-  WPP.on('chat.new_message', (m) => seen.messages.push({id: String(m.id), chat: String(m.id.remote), body: m.body, me: m.id.fromMe}));
+  window.seen = {messages: [], acks: []};
+  WPP.on('chat.new_message', ({id, body}) =>
+    seen.messages.push({id: String(id), chat: String(id.remote), body, me: id.fromMe}));
   WPP.on('chat.msg_ack_change', ({ack, ids}) => ids.forEach((id) => seen.acks.push([String(id), ack])));
-  WPP.on('conn.stream_mode_changed', (mode) => seen.modes.push(mode));
 };
 collect();
 """
@@ -45,9 +45,12 @@ class WebPage:
         """Wait for an expression of the page to be true, across reloads of the page."""
 
         async def look() -> Any:
-            if await self.ask("Boolean(window.WPP?.isReady && window.seen)"):
-                return await self.ask(script)
-            return None
+            try:
+                return await self.ask(f"window.WPP?.isReady && window.seen ? {script} : null")
+            except Error as error:
+                if "context was destroyed" in error.message:
+                    return None
+                raise
 
         return await wait_for(look, deadline_s=45, what=script)
 
@@ -116,6 +119,8 @@ class Phone:
 
     async def saw(self, kind: str, **facts: Any) -> dict[str, Any]:
         """Wait for the phone to see something; exactly once."""
-        found = await wait_for(lambda: self.events(kind, **facts), deadline_s=30, what=f"{kind} {facts}")
+        found: list[dict[str, Any]] = await wait_for(
+            lambda: self.events(kind, **facts), deadline_s=30, what=f"{kind} {facts}"
+        )
         assert len(found) == 1
         return found[0]

@@ -1,0 +1,153 @@
+"""The phone: its page in a browser, its API's refusals, and the process around it."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import httpx2
+import pytest
+from playwright.async_api import Page, async_playwright, expect
+
+from sandbox.servers import Endpoints
+from tests.conftest import wait_for
+from tests.sandbox.web_page import Phone, open_page
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(params=[(1280, 900), (390, 844)], ids=["desktop", "phone-width"])
+async def screen(request: pytest.FixtureRequest) -> AsyncIterator[Page]:
+    width, height = request.param
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=os.environ.get("FLAME_CHROMIUM") or shutil.which("chromium"),
+            chromium_sandbox=os.geteuid() != 0,
+        )
+        yield await browser.new_page(viewport={"width": width, "height": height})
+        await browser.close()
+
+
+async def pick(screen: Page, tab: str) -> None:
+    """The tabs are there on narrow screens only."""
+    if await screen.locator(".tabs").is_visible():
+        await screen.click(f".tabs [data-tab={tab}]")
+
+
+async def test_a_person_scans_writes_as_customer_and_as_owner_and_logs_out(
+    screen: Page, sandbox: Endpoints, tmp_path: Path
+) -> None:
+    owner = f"54911733{screen.viewport_size['width'] if screen.viewport_size else 0:05d}"
+    phone = Phone(sandbox, owner)
+    async with async_playwright() as playwright, open_page(playwright, sandbox, tmp_path / "profile") as web:
+        shown = await web.qr()
+        await screen.goto(f"{sandbox.url}/phone/")
+        await expect(screen.locator("h1")).to_have_text("Esto no es WhatsApp")
+        await screen.fill("#open [name=phone]", f"+{owner}")
+        await screen.fill("#open [name=name]", "Marta")
+        await screen.click("#open button")
+
+        await expect(screen.locator(".session img")).to_be_visible()
+        waiting = [session["qr"] for session in (await phone.http.get("/sessions")).json()]
+        assert any(qr and qr.startswith(shown) for qr in waiting)
+        await screen.click(".session button")
+        await web.ready()
+        await expect(screen.locator("#devices .dot.online")).to_be_visible()
+
+        await pick(screen, "chats")
+        await screen.fill("#customer [name=from]", "+54 9 11 5555-0020")
+        await screen.fill("#customer [name=pushname]", "Ana")
+        await screen.fill("#customer [name=body]", "¿Hay turno?")
+        await screen.click("#customer button.primary")
+        await web.received("¿Hay turno?")
+        assert (await web.send("5491155550020@c.us", "Sí, a las 10"))["result"] == "OK"
+        await expect(screen.locator("#messages .bubble").last).to_contain_text("Sí, a las 10")
+
+        await screen.check("#write [value=owner]")
+        await screen.fill("#write [name=body]", "sigo yo")
+        await screen.click("#write button")
+        assert (await web.received("sigo yo"))["me"] is True
+        await screen.click("#self")
+        await screen.fill("#write [name=body]", "activar bot")
+        await screen.click("#write button")
+        assert (await web.received("activar bot"))["chat"] == f"{owner}@c.us"
+
+        await screen.click(".languages a[lang=en]")
+        await expect(screen.locator("h1")).to_have_text("This is not WhatsApp")
+        await screen.click("#logout")
+        await phone.saw("unlinked")
+        await expect(screen.locator("#devices")).to_contain_text("None.")
+    width = await screen.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert width == 0
+    await phone.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("/pair", {"phone": "5491174000001", "qr": "2@x,a,b,c"}, 409),
+        ("/pair", {"phone": "5491174000001"}, 422),
+        ("/pair", {"phone": "not digits", "qr": "2@x,a,b,c"}, 422),
+        ("/5491174999999/incoming", {"from": "5491155550001", "body": "x"}, 404),
+        ("/5491174000002/incoming", {"from": "5491155550001", "unknown": 1}, 422),
+        ("/5491174000002/raw", {"id": {"remote": "status@broadcast"}}, 422),
+        ("/5491174000002/receipt", {"id": "3A0000000000", "ack": 3}, 404),
+    ],
+)
+async def test_the_api_refuses_what_it_cannot_do(
+    sandbox: Endpoints, path: str, body: dict[str, object], status: int
+) -> None:
+    async with httpx2.AsyncClient(base_url=f"{sandbox.url}/phone/api") as http:
+        assert (await http.post("/phones", json={"phone": "5491174000002"})).status_code == 200
+        answer = await http.post(path, json=body)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["detail"]
+
+
+def launch(directory: Path, *ports: int) -> subprocess.Popen[str]:
+    names = ("FLAME_SANDBOX_PORT", "FLAME_SANDBOX_TLS_PORT", "FLAME_SANDBOX_SMTP_PORT")
+    settings = {name: str(port) for name, port in zip(names, ports, strict=True)}
+    environment = {**os.environ, **settings, "FLAME_DATA_DIRECTORY": str(directory)}
+    command = [sys.executable, "-m", "sandbox"]
+    return subprocess.Popen(command, cwd=REPOSITORY, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_taken_port_is_named_with_the_setting_that_changes_it(tmp_path: Path, free_port: Callable[[], int]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        process = launch(tmp_path, free_port(), taken, free_port())
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert f"127.0.0.1:{taken}" in said
+    assert "FLAME_SANDBOX_TLS_PORT" in said
+    assert "Traceback" not in said
+
+
+async def test_a_signal_ends_the_process_and_frees_its_ports(tmp_path: Path, free_port: Callable[[], int]) -> None:
+    ports = [free_port() for _ in range(3)]
+    process = launch(tmp_path, *ports)
+    try:
+        async with httpx2.AsyncClient() as http:
+
+            async def answers() -> bool:
+                try:
+                    return (await http.get(f"http://127.0.0.1:{ports[0]}/health")).status_code == 200
+                except httpx2.HTTPError:
+                    return False
+
+            await wait_for(answers, deadline_s=30)
+            process.send_signal(signal.SIGTERM)
+            await wait_for(lambda: process.poll() is not None, deadline_s=15, what="the process ends")
+    finally:
+        process.kill()
+        _, said = process.communicate(timeout=10)
+    assert process.returncode == 0, said
+    assert (tmp_path / "sandbox").stat().st_mode & 0o777 == 0o700
+    for port in ports:
+        with socket.create_server(("127.0.0.1", port)):
+            pass
