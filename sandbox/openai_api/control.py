@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from sandbox.openai_api.catalogue import DEFAULT_MODELS, Catalogue, Model
 from sandbox.openai_api.faults import Fault, Faults
+from sandbox.openai_api.keys import SHORT_ID_LENGTH
 from sandbox.openai_api.request_log import RequestLog
 from sandbox.openai_api.responses import Responses
 from sandbox.openai_api.store import Conversation, Store
@@ -133,14 +134,14 @@ class Control:
         return {
             **conversation.public,
             "key_hint": conversation.key_hint,
-            "key_id": conversation.owner[:12],
+            "key_id": conversation.owner[:SHORT_ID_LENGTH],
             "items": self._store.items(conversation.id),
         }
 
 
 def _is_of(conversation: Conversation, key: str | None) -> bool:
     hint = conversation.key_hint
-    return key is None or key in (conversation.owner[:12], hint) or hint.endswith(f"…{key}")
+    return key is None or key in (conversation.owner[:SHORT_ID_LENGTH], hint) or hint.endswith(f"…{key}")
 
 
 def _json_only(handler: Handler) -> Handler:

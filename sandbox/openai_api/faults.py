@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from sandbox.openai_api.keys import Key, key_hint, key_id
+from sandbox.openai_api.keys import SHORT_ID_LENGTH, Key, key_hint, key_id
 
 
 class Fault(BaseModel):
@@ -15,8 +15,8 @@ class Fault(BaseModel):
     Attributes:
         path: regular expression, searched in the path below `/v1` (`/responses`).
         method: HTTP method, None for any.
-        key: only for this API key; given whole it is kept as its hash, given as `key_id` of the log or last four
-            characters it is kept so.
+        key: only for this API key; given whole it is kept as the log's `key_id`; its hint or its last four
+            characters do too.
         times: how many requests it meets before it is gone; None for ever.
         delay_s: wait before the request is looked at.
         think_s: wait while the answer is made, with the conversation locked as OpenAI locks it.
@@ -56,14 +56,14 @@ class Fault(BaseModel):
     def _forgets_the_key(cls, key: str | None) -> str | None:
         if key is None or not key.startswith("sk-") or key == key_hint(key):
             return key
-        return key_id(key)
+        return key_id(key)[:SHORT_ID_LENGTH]
 
     def fits(self, method: str, path: str, key: Key | None) -> bool:
         """Whether this fault is for such a request."""
         if self.method and self.method.upper() != method:
             return False
         if self.key is not None and (
-            key is None or not (self.key in (key.id, key.short_id, key.hint) or key.hint.endswith(f"…{self.key}"))
+            key is None or not (self.key in (key.short_id, key.hint) or key.hint.endswith(f"…{self.key}"))
         ):
             return False
         return re.search(self.path, path) is not None

@@ -8,6 +8,7 @@ from sandbox.openai_api.errors import ApiError
 
 BAD_PREFIX = "sk-bad"
 NO_QUOTA_PREFIX = "sk-noquota"
+SHORT_ID_LENGTH = 12
 _BEARER = "bearer "
 
 
@@ -28,7 +29,7 @@ class Key:
     @property
     def short_id(self) -> str:
         """Enough of the hash to tell two keys with one hint apart."""
-        return self.id[:12]
+        return self.id[:SHORT_ID_LENGTH]
 
     def require_quota(self) -> None:
         """Refuse work that costs money for a key without any.
