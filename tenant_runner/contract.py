@@ -250,7 +250,7 @@ class Event(_Model):
 
 
 class Delivery(_Model):
-    """What a runner posts to `EVENTS_PATH`: events in order, oldest first (none makes a heartbeat), and its session now.
+    """What a runner posts to `EVENTS_PATH`: events, oldest first (none makes a heartbeat), and its session now.
 
     Attributes:
         instance: names this run of the process; a newer instance's session replaces an older one's.

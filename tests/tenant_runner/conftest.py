@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tenant_runner.contract import AutomaticAssistant, KeywordRule, RunnerConfig, WhatsAppWebChannel
+from tenant_runner.assistants.openai import OpenAIReplies
+from tenant_runner.contract import (
+    AutomaticAssistant,
+    KeywordRule,
+    OpenAIAssistant,
+    RunnerConfig,
+    WhatsAppWebChannel,
+)
 from tenant_runner.journal import Journal
 from tests.conftest import find_free_port
 from tests.tenant_runner.control_plane import FakeControlPlane
@@ -66,6 +73,19 @@ async def openai_api() -> AsyncIterator[OpenAIStandIn]:
     await stand_in.start()
     yield stand_in
     await stand_in.stop()
+
+
+@pytest.fixture
+async def make_replies(journal: Journal) -> AsyncIterator[Callable[[OpenAIAssistant], OpenAIReplies]]:
+    made: list[OpenAIReplies] = []
+
+    def make(config: OpenAIAssistant) -> OpenAIReplies:
+        made.append(OpenAIReplies(config, journal.threads))
+        return made[-1]
+
+    yield make
+    for replies in made:
+        await replies.close()
 
 
 @pytest.fixture
