@@ -2,13 +2,18 @@
 
 import os
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx2
 import pytest
 from playwright.async_api import Browser, Page, async_playwright
 
 from tests.e2e.installation import Installation
+from tests.e2e.tenant import Tenant
+
+CreateTenant = Callable[..., Awaitable[Tenant]]
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +32,32 @@ def installation(tmp_path_factory: pytest.TempPathFactory, chromium: str) -> Ite
         yield platform
     finally:
         platform.stop()
+
+
+@pytest.fixture(scope="session")
+async def api(installation: Installation) -> AsyncIterator[httpx2.AsyncClient]:
+    key = installation.command("create-api-key").split()[-1]
+    headers = {"X-Api-Key": key}
+    async with httpx2.AsyncClient(base_url=installation.portal, headers=headers, timeout=60) as client:
+        yield client
+
+
+@pytest.fixture
+async def create_tenant(installation: Installation, api: httpx2.AsyncClient) -> AsyncIterator[CreateTenant]:
+    """Make clients; they are disconnected after the test, so that their browsers do not slow down the next one."""
+    made: list[Tenant] = []
+
+    async def create(**values: Any) -> Tenant:
+        tenant = await Tenant.create(installation, api, **values)
+        made.append(tenant)
+        return tenant
+
+    yield create
+    for tenant in made:
+        view = await api.get(f"/api/admin/clients/{tenant.id}")
+        if view.status_code == 200 and view.json()["wanted"] == "connected":
+            await api.post(f"/api/admin/clients/{tenant.id}/toggle")
+        await tenant.close()
 
 
 @pytest.fixture(scope="session")
