@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from tenant_runner.contract import SessionChanged, SessionReason
+from tenant_runner.contract import SessionReason
+
+START_TIME = timedelta(seconds=60)
+NEVER_HEARD_AFTER = timedelta(seconds=120)
 
 
 class Situation(StrEnum):
@@ -159,7 +162,9 @@ SESSION_TEXTS: dict[Situation, SessionText] = {
         True,
         Words(
             N_("WhatsApp asks for a passkey on this number"),
-            N_("The code was scanned, but WhatsApp wants the owner to confirm with a passkey before it links a device."),
+            N_(
+                "The code was scanned, but WhatsApp wants the owner to confirm with a passkey before it links a device."
+            ),
             N_("The client has to confirm it on the phone, then scan a new code."),
         ),
         Words(
@@ -220,7 +225,7 @@ SESSION_TEXTS: dict[Situation, SessionText] = {
         False,
         Words(
             N_("Reconnecting"),
-            N_("The connection to WhatsApp was lost and is being opened again. Messages that arrive are answered later."),
+            N_("The connection to WhatsApp was lost and is being opened again. Messages are answered when it is back."),
         ),
         Words(
             N_("Reconnecting…"),
@@ -416,8 +421,9 @@ def find_situation(
     *,
     deleting: bool,
     wanted: bool,
-    session: SessionChanged | None,
-    heartbeat_at: datetime | None,
+    reason: SessionReason,
+    heard_at: datetime | None,
+    changed_at: datetime,
     crashing: bool,
     lost_after: timedelta,
     now: datetime,
@@ -426,8 +432,9 @@ def find_situation(
 
     Args:
         wanted: the admin wants it connected.
-        session: what its runner said last; None if it never spoke.
-        heartbeat_at: when the runner spoke last.
+        reason: what its runner said last.
+        heard_at: when the runner spoke last; None if it never did.
+        changed_at: when an admin changed the client last: a runner gets time to start after that.
         crashing: its process ends each time that it is started.
         lost_after: silence that means that the process is gone.
     """
@@ -437,8 +444,9 @@ def find_situation(
         return Situation.PAUSED
     if crashing:
         return Situation.CRASHING
-    if session is None or heartbeat_at is None:
-        return Situation.PREPARING
-    if now - heartbeat_at > lost_after:
-        return Situation.SILENT
-    return _OF_REASON[session.reason]
+    if heard_at is None:
+        # The first start may have to wait for others; after two minutes something is wrong.
+        return Situation.PREPARING if now - changed_at < NEVER_HEARD_AFTER else Situation.SILENT
+    if now - heard_at > lost_after:
+        return Situation.PREPARING if now - changed_at < START_TIME else Situation.SILENT
+    return _OF_REASON[reason]

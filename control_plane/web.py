@@ -4,7 +4,7 @@ import hmac
 import re
 import secrets
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -54,8 +54,12 @@ def _translations(language: Language) -> Translations:
 
 
 def translate(language: Language, message: str, **values: object) -> str:
-    """The message in that language, with its `%(name)s` filled in."""
-    return _translations(language).ugettext(message) % values
+    """The message in that language, with its `%(name)s` filled in.
+
+    A text that the catalog does not know, such as another program's words, comes back as it is.
+    """
+    text: str = _translations(language).ugettext(message)
+    return text % values if values else text
 
 
 def choose_language(request: Request, default: Language | None = None) -> Language:
@@ -65,13 +69,13 @@ def choose_language(request: Request, default: Language | None = None) -> Langua
     """
     for wanted in (request.query_params.get("lang"), request.cookies.get(LANGUAGE_COOKIE), default):
         if wanted in LANGUAGES:
-            return cast(Language, wanted)
+            return wanted
     weighted: list[tuple[float, Language]] = []
     for part in request.headers.get("accept-language", "").split(","):
         tag, _, quality = part.strip().partition(";q=")
         if (primary := tag.split("-")[0].lower()) in LANGUAGES:
             weight = float(quality) if re.fullmatch(r"[01](\.\d{1,3})?", quality) else 1.0
-            weighted.append((weight, cast(Language, primary)))
+            weighted.append((weight, primary))
     return max(weighted, key=lambda item: item[0])[1] if weighted else "es"
 
 
@@ -96,11 +100,15 @@ def moment(value: datetime, language: Language, style: Literal["datetime", "date
     return Markup('<time datetime="{}" data-style="{}">{}</time>').format(value.isoformat(), style, text)
 
 
+def _moment(language: Language, value: datetime, style: Literal["datetime", "date", "time"] = "datetime") -> Markup:
+    return moment(value, language, style)
+
+
 def ago(value: datetime, language: Language, now: datetime | None = None) -> Markup:
     """A `<time>` that says how long ago (or how far ahead) the moment is, in words."""
     distance = value - (now or datetime.now(UTC))
     text = dates.format_timedelta(distance, add_direction=True, threshold=0.95, locale=language)
-    return Markup('<time datetime="{}" data-title>{}</time>').format(value.astimezone(UTC).isoformat(), text)
+    return Markup('<time datetime="{}" data-ago>{}</time>').format(value.astimezone(UTC).isoformat(), text)
 
 
 def mask_phone(digits: str) -> str:
@@ -113,7 +121,7 @@ def template_environment(language: Language) -> jinja2.Environment:
     """The templates with their texts in one language: escaping on, an undefined name is an error."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=lambda name: name is None or not name.endswith(".txt"),
+        autoescape=jinja2.select_autoescape(disabled_extensions=("txt",), default=True, default_for_string=True),
         undefined=jinja2.StrictUndefined,
         extensions=["jinja2.ext.i18n"],
         trim_blocks=True,
@@ -123,10 +131,11 @@ def template_environment(language: Language) -> jinja2.Environment:
     environment.install_gettext_translations(_translations(language), newstyle=True)  # type: ignore[attr-defined]
     locale = Locale.parse(language)
     environment.filters |= {
-        "moment": lambda value, style="datetime": moment(value, language, style),
-        "ago": lambda value: ago(value, language),
-        "number": lambda value: format_decimal(value, locale=locale),
+        "moment": partial(_moment, language),
+        "ago": partial(ago, language=language),
+        "number": partial(format_decimal, locale=locale),
         "mask_phone": mask_phone,
+        "known": partial(translate, language),
     }
     environment.globals |= {
         "language": language,
@@ -185,11 +194,11 @@ def render_page(
     html = template_environment(chosen).get_template(template).render(names)
     response = HTMLResponse(html, status, {"Cache-Control": "no-store", "Content-Language": chosen})
     if FORM_COOKIE not in request.cookies:
-        _set_cookie(request, response, FORM_COOKIE, token)
+        set_cookie(request, response, FORM_COOKIE, token)
     if FLASH_COOKIE in request.cookies:
         response.delete_cookie(FLASH_COOKIE)
     if request.query_params.get("lang") in LANGUAGES:
-        _set_cookie(request, response, LANGUAGE_COOKIE, chosen, max_age=YEAR_S)
+        set_cookie(request, response, LANGUAGE_COOKIE, chosen, max_age=YEAR_S)
     return response
 
 
@@ -223,7 +232,7 @@ def redirect(request: Request, path: str, flash: str | None = None) -> RedirectR
     """Send the browser on after a form; `flash` is the code of the message that the next page shows."""
     response = RedirectResponse(path, HTTPStatus.SEE_OTHER, {"Cache-Control": "no-store"})
     if flash is not None:
-        _set_cookie(request, response, FLASH_COOKIE, flash, max_age=60)
+        set_cookie(request, response, FLASH_COOKIE, flash, max_age=60)
     return response
 
 
@@ -241,6 +250,7 @@ async def check_form(request: Request) -> None:
         raise FormTokenWrong
 
 
-def _set_cookie(request: Request, response: Response, name: str, value: str, max_age: int | None = None) -> None:
+def set_cookie(request: Request, response: Response, name: str, value: str, max_age: int | None = None) -> None:
+    """Set a cookie that scripts cannot read; None lasts as long as the browser's session."""
     secure = _settings(request).cookies_are_secure
     response.set_cookie(name, value, max_age=max_age, httponly=True, samesite="lax", secure=secure)

@@ -19,9 +19,7 @@ class Label:
 FLASHES: dict[str, Label] = {
     "client-created": Label(N_("The client was created. Its assistant is being prepared."), "circle-check", "green"),
     "client-saved": Label(N_("Saved. The assistant takes the changes in a moment."), "circle-check", "green"),
-    "client-deleted": Label(
-        N_("The client is being deleted: its data goes first, the record last."), "trash", "green"
-    ),
+    "client-deleted": Label(N_("The client is being deleted: its data goes first, the record last."), "trash", "green"),
     "connecting": Label(N_("Connecting: the assistant starts in a moment."), "player-play", "green"),
     "disconnecting": Label(N_("Disconnecting: the assistant stops in a moment."), "player-pause", "green"),
     "restarting": Label(N_("Restarting: it takes about half a minute."), "refresh", "green"),
@@ -31,10 +29,10 @@ FLASHES: dict[str, Label] = {
         "alert-circle",
         "red",
     ),
-    "released": Label(N_("The number was released: the next phone that scans stays."), "device-mobile-off", "green"),
     "invitation-queued": Label(N_("The invitation is on its way."), "mail", "green"),
-    "cleanup-done": Label(N_("The cleanup ran: its record is the first of the list."), "eraser", "green"),
-    "cleanup-busy": Label(N_("A cleanup is running already: its record appears when it ends."), "clock", "yellow"),
+    "cleanup-asked": Label(
+        N_("The cleanup starts in a few seconds: its record is the first of the list."), "eraser", "green"
+    ),
     "password-changed": Label(N_("The password was changed."), "shield-lock", "green"),
     "logged-out": Label(N_("You logged out."), "logout", "green"),
     "session-over": Label(N_("Your session ended: log in again."), "clock", "yellow"),
@@ -78,10 +76,8 @@ PROCESS_STATES: dict[str, str] = {
     "starting": N_("Starting"),
     "stopping": N_("Stopping"),
     "stopped": N_("Stopped"),
-    "failed": N_("Stops again and again"),
+    "crashing": N_("Stops again and again"),
     "lost": N_("Lost: being started again"),
-    "absent": N_("Not started yet"),
-    "unknown": N_("Not known yet"),
 }
 
 KEY_RESULTS: dict[str, Label] = {
@@ -96,11 +92,13 @@ KEY_RESULTS: dict[str, Label] = {
 CLEANUP_COLUMNS: dict[str, str] = {
     "messages": N_("Messages"),
     "threads": N_("Threads"),
-    "remote_conversations": N_("At OpenAI"),
+    "remote_conversations": N_("At the AI provider"),
+    "journal_messages": N_("In the runners"),
     "qr_codes": N_("QR codes"),
 }
 CLEANUP_CAUSES: dict[str, str] = {"scheduled": N_("scheduled"), "forced": N_("forced by an administrator")}
 CLEANUP_STATES: dict[str, Label] = {
+    "requested": Label(N_("In the queue"), "clock", "azure"),
     "running": Label(N_("Running"), "loader", "azure"),
     "done": Label(N_("Done"), "circle-check", "green"),
     "partial": Label(N_("Done in part"), "alert-triangle", "yellow"),

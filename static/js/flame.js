@@ -7,15 +7,35 @@
     time: { timeStyle: "short" },
   };
 
+  const UNITS = [
+    ["year", 31_536_000],
+    ["month", 2_592_000],
+    ["week", 604_800],
+    ["day", 86_400],
+    ["hour", 3600],
+    ["minute", 60],
+  ];
+
   function showLocalTimes(root) {
     root.querySelectorAll("time[data-style]").forEach((element) => {
       const when = new Date(element.dateTime);
       element.textContent = new Intl.DateTimeFormat(language, STYLES[element.dataset.style]).format(when);
       element.removeAttribute("data-style");
     });
-    root.querySelectorAll("time[data-title]").forEach((element) => {
-      element.title = new Intl.DateTimeFormat(language, STYLES.datetime).format(new Date(element.dateTime));
+    root.querySelectorAll("time[data-ago]").forEach((element) => {
+      const when = new Date(element.dateTime);
+      element.title = new Intl.DateTimeFormat(language, STYLES.datetime).format(when);
+      element.textContent = sayHowLongAgo(when);
     });
+  }
+
+  function sayHowLongAgo(when) {
+    const seconds = (when - Date.now()) / 1000;
+    const format = new Intl.RelativeTimeFormat(language, { numeric: "always" });
+    for (const [unit, length] of UNITS) {
+      if (Math.abs(seconds) >= length * 0.95) return format.format(Math.round(seconds / length), unit);
+    }
+    return format.format(Math.round(seconds), "second");
   }
 
   function countDown() {
@@ -81,4 +101,5 @@
   showLocalTimes(document);
   countDown();
   window.setInterval(countDown, 1000);
+  window.setInterval(() => showLocalTimes(document), 20_000);
 })();

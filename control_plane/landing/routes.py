@@ -1,0 +1,103 @@
+"""The page behind a client's link. The link's last part is the only credential; an unknown one tells nothing."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import HTMLResponse
+from sse_starlette import EventSourceResponse
+
+from control_plane.accounts.service import TooManyAttempts
+from control_plane.clients.models import Client, Wanted
+from control_plane.dependencies import ActionLimiterDep, ClientsDep, DatabaseDep, GatewaysDep, SettingsDep
+from control_plane.errors import Problem
+from control_plane.landing.api import PRIVATE, UnknownLink, get_linked_client
+from control_plane.landing.views import NOTICES, LandingView, load_view
+from control_plane.live import stream
+from control_plane.web import FLASH_COOKIE, check_form, choose_language, redirect, render_fragment, render_page
+
+router = APIRouter(prefix="/client", include_in_schema=False)
+
+
+async def _find_client(slug: str, clients: ClientsDep) -> Client | None:
+    try:
+        return await get_linked_client(slug, clients=clients)
+    except UnknownLink:
+        return None
+
+
+LinkedClient = Annotated[Client | None, Depends(_find_client)]
+
+
+@router.get("/{slug}")
+async def show_page(request: Request, client: LinkedClient, database: DatabaseDep, settings: SettingsDep) -> Response:
+    """The whole page."""
+    if client is None:
+        return _unknown(request)
+    view = await load_view(client, database=database, settings=settings)
+    view = replace(view, notice=NOTICES.get(request.cookies.get(FLASH_COOKIE, "")))
+    return _private(render_page(request, "landing/page.html", {"view": view}, language=client.language))
+
+
+@router.get("/{slug}/fragment")
+async def show_fragment(
+    request: Request, client: LinkedClient, database: DatabaseDep, settings: SettingsDep
+) -> Response:
+    """The part that changes, for browsers that get no events."""
+    if client is None:
+        # The link was withdrawn while the page was open: load it again, which says so.
+        return _private(HTMLResponse("", HTTPStatus.NOT_FOUND, {"HX-Refresh": "true"}))
+    view = await load_view(client, database=database, settings=settings)
+    return _private(HTMLResponse(_render(request, view, client)))
+
+
+@router.get("/{slug}/events")
+async def send_events(
+    request: Request, slug: str, client: LinkedClient, clients: ClientsDep, database: DatabaseDep, settings: SettingsDep
+) -> Response:
+    """The part that changes, as server-sent events."""
+    if client is None:
+        return _private(Response(status_code=HTTPStatus.NOT_FOUND))
+
+    async def look() -> tuple[object, Callable[[], str]]:
+        current = await get_linked_client(slug, clients=clients)
+        view = await load_view(current, database=database, settings=settings)
+        return view, lambda: _render(request, view, current)
+
+    response: EventSourceResponse = stream(request, look)
+    return _private(response)
+
+
+@router.post("/{slug}/refresh", dependencies=[Depends(check_form)])
+async def refresh_code(
+    request: Request, client: LinkedClient, gateways: GatewaysDep, limiter: ActionLimiterDep
+) -> Response:
+    """Have a new QR code made, because the visitor asked for one."""
+    if client is None:
+        return _unknown(request)
+    outcome = "code-asked"
+    try:
+        await limiter.count(f"refresh:{client.id}")
+        if client.wanted is Wanted.CONNECTED:
+            await gateways.open(client).refresh_code()
+    except TooManyAttempts:
+        outcome = "code-too-many"
+    except Problem:
+        outcome = "code-failed"
+    return _private(redirect(request, f"/client/{client.slug}", flash=outcome))
+
+
+def _render(request: Request, view: LandingView, client: Client) -> str:
+    language = choose_language(request, client.language)
+    return render_fragment(request, "landing/state.html", {"view": view}, language=language)
+
+
+def _unknown(request: Request) -> Response:
+    return _private(render_page(request, "landing/unknown.html", status=HTTPStatus.NOT_FOUND))
+
+
+def _private(response: Response) -> Response:
+    response.headers.update(PRIVATE)
+    return response

@@ -1,0 +1,160 @@
+"""The list of clients, and the form of a new one."""
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import Depends, Request, Response
+from fastapi.responses import HTMLResponse
+
+from control_plane.clients import service
+from control_plane.clients.models import Client
+from control_plane.clients.openai_key import DEFAULT_MODEL
+from control_plane.clients.repository import Clients
+from control_plane.clients.service import KeyMissing, KeyRefused, UnknownEnvironment
+from control_plane.dependencies import CipherDep, ClientsDep, MailsDep, SessionsDep, SettingsDep
+from control_plane.errors import Problem
+from control_plane.live import stream
+from control_plane.mail import service as mail_service
+from control_plane.portal.client_form import ClientForm, blank_form, read_form, request_new_client
+from control_plane.portal.page import Admin, portal_router, show
+from control_plane.portal.texts import KEY_RESULTS, Label
+from control_plane.portal.views import Row, make_row, still, sum_up
+from control_plane.security import Cipher
+from control_plane.session_text import N_
+from control_plane.sessions.models import Session
+from control_plane.sessions.repository import Sessions
+from control_plane.settings import Settings
+from control_plane.web import Language, check_form, choose_language, redirect, render_fragment, translate
+
+router = portal_router()
+HERE = "clients"
+
+
+async def _load(clients: Clients, sessions: Sessions, settings: Settings) -> dict[str, Any]:
+    known = await sessions.list()
+    rows = [
+        make_row(client, known.get(client.id) or Session(client_id=client.id), settings=settings)
+        for client in await clients.list()
+    ]
+    # What needs a person comes first; the order within is that of the clients.
+    rows.sort(key=lambda row: not row.needs_attention)
+    return {"rows": rows, "totals": sum_up(rows)}
+
+
+@router.get("")
+async def show_clients(
+    request: Request, admin: Admin, clients: ClientsDep, sessions: SessionsDep, settings: SettingsDep
+) -> Response:
+    """Totals and the table."""
+    return show(request, "clients.html", await _load(clients, sessions, settings), here=HERE)
+
+
+@router.get("/fragment")
+async def show_fragment(
+    request: Request, admin: Admin, clients: ClientsDep, sessions: SessionsDep, settings: SettingsDep
+) -> Response:
+    """The part that changes, for browsers that get no events."""
+    context = await _load(clients, sessions, settings)
+    return HTMLResponse(render_fragment(request, "portal/clients_live.html", context), headers=_NO_STORE)
+
+
+@router.get("/events")
+async def send_events(
+    request: Request, admin: Admin, clients: ClientsDep, sessions: SessionsDep, settings: SettingsDep
+) -> Response:
+    """The part that changes, as server-sent events."""
+
+    async def look() -> tuple[object, Callable[[], str]]:
+        context = await _load(clients, sessions, settings)
+        rows: list[Row] = context["rows"]
+        return [still(row) for row in rows], lambda: render_fragment(request, "portal/clients_live.html", context)
+
+    return stream(request, look)
+
+
+_NO_STORE = {"Cache-Control": "no-store"}
+
+
+# ------------------------------------------------------------------------------------------------ a new client
+
+
+@router.get("/clients/new")
+async def show_form(request: Request, admin: Admin, settings: SettingsDep) -> Response:
+    """An empty form."""
+    return form_page(request, blank_form(settings))
+
+
+@router.post("/clients/new", dependencies=[Depends(check_form)])
+async def create_client(
+    request: Request, admin: Admin, clients: ClientsDep, mails: MailsDep, cipher: CipherDep, settings: SettingsDep
+) -> Response:
+    """Create the client and queue its invitation, or show the form again with what is wrong."""
+    data, language = await request.form(), choose_language(request)
+    form = read_form(data)
+    if data.get("action") == "add_rules":
+        form.add_empty_rules()
+        return form_page(request, form)
+    if data.get("action") == "check_key":
+        result = await try_key(form, None, cipher=cipher, settings=settings)
+        return form_page(request, form, key_result=result)
+    wanted = request_new_client(form, language)
+    if wanted is not None:
+        try:
+            client = await service.create_client(wanted, clients=clients, cipher=cipher, settings=settings)
+        except Problem as problem:
+            blame(form, problem, language)
+        else:
+            await mail_service.invite(client, mails=mails)
+            return redirect(request, f"/admin/clients/{client.id}", "client-created")
+    return form_page(request, form)
+
+
+@router.post("/clients/key-check", dependencies=[Depends(check_form)])
+async def check_key(request: Request, admin: Admin, cipher: CipherDep, settings: SettingsDep) -> Response:
+    """Whether the key typed for a new client works, as a fragment."""
+    form = read_form(await request.form())
+    return key_fragment(request, await try_key(form, None, cipher=cipher, settings=settings))
+
+
+async def try_key(form: ClientForm, client: Client | None, *, cipher: Cipher, settings: Settings) -> Label:
+    """Ask the provider about the key of the form, or about the stored one."""
+    environment = form.values["environment"] or settings.all_environments[0].name
+    try:
+        check = await service.check_openai_key(
+            form.api_key or None, environment, client=client, cipher=cipher, settings=settings
+        )
+    except KeyMissing:
+        return KEY_RESULTS["missing"]
+    if check.problem:
+        return KEY_RESULTS[check.problem]
+    if form.values["model"] and check.models and form.values["model"] not in check.models:
+        return KEY_RESULTS["model_not_found"]
+    return KEY_RESULTS["ok"]
+
+
+def key_fragment(request: Request, result: Label) -> Response:
+    """The result of trying a key."""
+    html = render_fragment(request, "portal/key_result.html", {"key_result": result})
+    return HTMLResponse(html, headers=_NO_STORE)
+
+
+def blame(form: ClientForm, problem: Problem, language: Language) -> None:
+    """Put a service's refusal beside the field that it is about."""
+    match problem:
+        case KeyMissing():
+            form.errors["api_key"] = translate(language, N_("Write the OpenAI key."))
+        case KeyRefused():
+            text = N_("OpenAI refused this key. Check that it was copied whole and is active.")
+            form.errors["api_key"] = translate(language, text)
+        case UnknownEnvironment():
+            form.errors["environment"] = translate(language, N_("Choose one of the list."))
+        case _:
+            form.errors["form"] = translate(language, problem.detail)
+
+
+def form_page(
+    request: Request, form: ClientForm, client: Client | None = None, key_result: Label | None = None
+) -> Response:
+    """The form of a client, new or stored."""
+    context = {"form": form, "client": client, "key_result": key_result, "default_model": DEFAULT_MODEL}
+    return show(request, "client_form.html", context, here=HERE, status=422 if form.errors else 200)

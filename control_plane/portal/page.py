@@ -1,0 +1,122 @@
+"""What every page of the portal shares: who is logged in, the menu, the flash message, the way to the log-in."""
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import HTMLResponse
+from fastapi.routing import APIRoute
+
+from control_plane.accounts.models import Account
+from control_plane.clients import service as clients_service
+from control_plane.clients.models import Client
+from control_plane.dependencies import AccountDep, ClientsDep, SettingsDep
+from control_plane.portal.texts import FLASHES
+from control_plane.settings import Settings
+from control_plane.web import FLASH_COOKIE, redirect, render_page
+
+LOGIN = "/admin/login"
+FIRST_PASSWORD = "/admin/password"  # noqa: S105 - an address
+
+
+@dataclass(frozen=True)
+class Page:
+    """One line of the portal's table of pages, which is its menu too.
+
+    Attributes:
+        name: what a page gives as `here`.
+        icon: name of a Tabler icon.
+        routers: the page's routes and those of what it leads to.
+    """
+
+    name: str
+    path: str
+    label: str
+    icon: str
+    routers: tuple[APIRouter, ...]
+
+
+class GoElsewhere(Exception):
+    """The reader must see another page first."""
+
+    def __init__(self, path: str, flash: str | None = None) -> None:
+        super().__init__(path)
+        self.path = path
+        self.flash = flash
+
+
+class PortalRoute(APIRoute):
+    """Turns `GoElsewhere` into the kind of answer that the asker understands."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The route's handler, wrapped."""
+        handle = super().get_route_handler()
+
+        async def handle_or_go(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except GoElsewhere as elsewhere:
+                if "text/event-stream" in request.headers.get("accept", ""):
+                    return Response(status_code=HTTPStatus.NO_CONTENT)
+                if "hx-request" in request.headers:
+                    return HTMLResponse("", HTTPStatus.UNAUTHORIZED, {"HX-Redirect": elsewhere.path})
+                return redirect(request, elsewhere.path, elsewhere.flash)
+
+        return handle_or_go
+
+
+def portal_router() -> APIRouter:
+    """A router for pages of the portal."""
+    return APIRouter(prefix="/admin", route_class=PortalRoute, include_in_schema=False)
+
+
+async def require_login(request: Request, account: AccountDep) -> Account:
+    """Who is logged in, with a first password or not."""
+    if account is None:
+        came_for = request.url.path if request.method == "GET" else "/admin"
+        suffix = "" if came_for == "/admin" else f"?next={quote(came_for)}"
+        raise GoElsewhere(LOGIN + suffix, "session-over" if "flame_session" in request.cookies else None)
+    return account
+
+
+async def require_admin(account: Annotated[Account, Depends(require_login)]) -> Account:
+    """Who is logged in, with a password of their own."""
+    if account.must_change_password:
+        raise GoElsewhere(FIRST_PASSWORD)
+    return account
+
+
+async def find_client(client_id: str, clients: ClientsDep, admin: Annotated[Account, Depends(require_admin)]) -> Client:
+    """The client of the address.
+
+    Raises:
+        ClientNotFound: there is none (404).
+    """
+    return await clients_service.get_client(client_id, clients=clients)
+
+
+LoggedIn = Annotated[Account, Depends(require_login)]
+Admin = Annotated[Account, Depends(require_admin)]
+ClientDep = Annotated[Client, Depends(find_client)]
+__all__ = ["Admin", "ClientDep", "LoggedIn", "Page", "SettingsDep"]
+
+
+def frame(request: Request, here: str | None = None) -> dict[str, Any]:
+    """What the layout needs."""
+    settings: Settings = request.app.state.settings
+    return {
+        "menu": getattr(request.state, "portal_menu", ()),
+        "here": here,
+        "banners": [environment for environment in settings.all_environments if environment.banner],
+        "flash": FLASHES.get(request.cookies.get(FLASH_COOKIE, "")),
+    }
+
+
+def show(
+    request: Request, template: str, context: dict[str, Any], *, here: str | None = None, status: int = HTTPStatus.OK
+) -> HTMLResponse:
+    """A page of the portal."""
+    return render_page(request, f"portal/{template}", {**frame(request, here), **context}, status)

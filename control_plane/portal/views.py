@@ -1,0 +1,240 @@
+"""What the portal shows of a client, made from what is stored."""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from control_plane.clients.models import Client, Wanted
+from control_plane.conversations.models import Chat, Message
+from control_plane.mail.models import Mail, MailState
+from control_plane.portal.texts import AUTHORS, FATES, MAIL_STATES, PROCESS_STATES, Label
+from control_plane.retention.models import CleanupRun, RunState
+from control_plane.session_text import (
+    ASSISTANT_PROBLEMS,
+    PHASES,
+    SESSION_TEXTS,
+    SessionText,
+    Situation,
+    Words,
+    find_situation,
+)
+from control_plane.sessions.models import Session
+from control_plane.settings import Settings
+from tenant_runner.contract import SessionState
+
+
+@dataclass(frozen=True)
+class Row:
+    """One client as a person sees it now.
+
+    Attributes:
+        number: digits of the linked phone.
+        error: short text of what is wrong, None when nothing is.
+        problem: of the assistant; `problem_detail` are the provider's words.
+        detail: the runner's words on a state that needs attention.
+        process: what is known of the client's process.
+    """
+
+    client: Client
+    session: Session
+    situation: Situation
+    text: SessionText
+    phase: tuple[str, int]
+    process: str
+    number: str | None = None
+    since: datetime | None = None
+    last_activity_at: datetime | None = None
+    error: str | None = None
+    problem: Words | None = None
+    problem_detail: str | None = None
+    detail: str | None = None
+
+    @property
+    def needs_attention(self) -> bool:
+        """Whether an admin should look at this client."""
+        return self.text.attention or self.problem is not None
+
+
+@dataclass(frozen=True)
+class Totals:
+    """The figures above the list."""
+
+    total: int
+    active: int
+    connected: int
+    attention: int
+
+
+def make_row(client: Client, session: Session, *, settings: Settings, now: datetime | None = None) -> Row:
+    """One client and what its runner said."""
+    now = now or datetime.now(UTC)
+    wanted = client.wanted is Wanted.CONNECTED
+    situation = find_situation(
+        deleting=client.deleting_since is not None,
+        wanted=wanted,
+        reason=session.reason,
+        heard_at=session.heard_at,
+        changed_at=client.updated_at,
+        crashing=False,
+        lost_after=timedelta(seconds=settings.heartbeat_lost_s),
+        now=now,
+    )
+    text = SESSION_TEXTS[situation]
+    problem = ASSISTANT_PROBLEMS.get(session.assistant_problem or "") if wanted else None
+    linked = session.phone if session.state in (SessionState.WORKING, SessionState.STARTING) else None
+    return Row(
+        client=client,
+        session=session,
+        situation=situation,
+        text=text,
+        phase=PHASES.get(session.phase, PHASES[None]),
+        process=_process(situation, fresh=session.is_fresh(settings.heartbeat_lost_s, now), heard=session.heard_at),
+        number=linked or client.bound_phone,
+        since=_since(client, session, situation),
+        last_activity_at=session.last_message_at,
+        error=problem.title if problem else (text.admin.title if text.attention else None),
+        problem=problem,
+        problem_detail=session.assistant_problem_detail if problem else None,
+        detail=session.detail if text.attention else None,
+    )
+
+
+def sum_up(rows: list[Row]) -> Totals:
+    """The figures of a list."""
+    return Totals(
+        total=len(rows),
+        active=sum(row.client.wanted is Wanted.CONNECTED for row in rows),
+        connected=sum(row.situation is Situation.CONNECTED for row in rows),
+        attention=sum(row.needs_attention for row in rows),
+    )
+
+
+def still(row: Row) -> Row:
+    """The row without the heartbeat, for pages that do not show it: two are equal when they look the same."""
+    session = row.session
+    quiet = {"heard_at": None, "last_round_trip_at": None, "updated_at": session.model_fields["updated_at"].default}
+    return replace(row, session=session.model_copy(update={**quiet, "accepted_through": 0}))
+
+
+def _since(client: Client, session: Session, situation: Situation) -> datetime | None:
+    if situation is Situation.DELETING:
+        return client.deleting_since
+    if situation is Situation.PAUSED:
+        return client.updated_at
+    if situation is Situation.SILENT:
+        return session.heard_at
+    return session.since if session.heard_at else None
+
+
+def _process(situation: Situation, *, fresh: bool, heard: datetime | None) -> str:
+    if situation is Situation.PAUSED:
+        return PROCESS_STATES["stopping" if fresh else "stopped"]
+    if fresh:
+        return PROCESS_STATES["running"]
+    return PROCESS_STATES["starting" if situation is Situation.PREPARING or heard is None else "lost"]
+
+
+# ------------------------------------------------------------------------------------------------ mails
+
+
+@dataclass(frozen=True)
+class Invitation:
+    """What became of the client's newest invitation."""
+
+    label: str
+    icon: str
+    tone: str
+    at: datetime
+    explanation: str | None = None
+    detail: str | None = None
+
+
+def make_invitation(mail: Mail | None) -> Invitation | None:
+    """A mail in words; None when there is none."""
+    if mail is None:
+        return None
+    match mail.state:
+        case MailState.SENT:
+            label = MAIL_STATES["sent"]
+        case MailState.FAILED:
+            label = MAIL_STATES["failed"]
+        case MailState.WAITING_FOR_SMTP:
+            label = MAIL_STATES["waiting"]
+        case _:
+            label = MAIL_STATES["retrying" if mail.last_error else "queued"]
+    return Invitation(
+        label=label.text,
+        icon=label.icon,
+        tone=label.tone,
+        at=mail.sent_at or mail.created_at,
+        explanation=label.explanation,
+        detail=mail.last_error,
+    )
+
+
+# ------------------------------------------------------------------------------------------------ conversations
+
+
+@dataclass(frozen=True)
+class ChatLine:
+    """A chat in a list, with its last message."""
+
+    chat_id: str
+    name: str
+    text: str
+    ours: bool
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Bubble:
+    """A message in an open chat."""
+
+    author: str
+    author_label: str
+    ours: bool
+    text: str
+    kind: str
+    sent_at: datetime
+    fate: Label | None
+
+
+def name_chat(chat_id: str, name: str | None, phone: str | None) -> str:
+    """How a person calls a chat: the contact's name, else the number, else the address."""
+    if name:
+        return name
+    return f"+{phone}" if phone else chat_id.partition("@")[0]
+
+
+def make_chat_line(chat: Chat) -> ChatLine:
+    """A chat in a list."""
+    return ChatLine(
+        chat_id=chat.chat_id,
+        name=name_chat(chat.chat_id, chat.contact_name, chat.contact_phone),
+        text=chat.last.text,
+        ours=chat.last.author != "contact",
+        at=chat.last.sent_at,
+    )
+
+
+def make_bubble(message: Message) -> Bubble:
+    """A message in an open chat."""
+    ours = message.author != "contact"
+    return Bubble(
+        author=message.author,
+        author_label=AUTHORS[message.author],
+        ours=ours,
+        text=message.text,
+        kind=message.kind,
+        sent_at=message.sent_at,
+        fate=FATES.get(message.ack or "pending") if ours and message.author != "owner" else None,
+    )
+
+
+# ------------------------------------------------------------------------------------------------ cleanups
+
+
+def cleanup_state(run: CleanupRun) -> str:
+    """Key of a cleanup's state in the table of texts: what failed for some clients was done for the others."""
+    if run.state is RunState.FAILED and run.clients > len(run.failures):
+        return "partial"
+    return str(run.state)
