@@ -41,7 +41,7 @@ class Tenant:
         cls, installation: Installation, api: httpx2.AsyncClient, *, kind: str = "openai", **more: Any
     ) -> "Tenant":
         """Have the platform create it."""
-        key = f"sk-{secrets.token_hex(12)}" if kind == "openai" else None
+        key = more.pop("key", f"sk-{secrets.token_hex(12)}") if kind == "openai" else None
         assistant: dict[str, Any] = (
             {"kind": "openai", "api_key": key, "instructions": INSTRUCTIONS}
             if kind == "openai"
@@ -123,6 +123,18 @@ class Tenant:
             interval_s=0.3,
             what=f"{count} messages of {self.id} in the database",
         )
+
+    def session(self) -> dict[str, Any]:
+        """What the database knows of the session."""
+        return self.installation.database()["client_sessions"].find_one({"_id": self.id}) or {}
+
+    async def requests_at_provider(self) -> list[dict[str, Any]]:
+        """What the provider's stand-in was asked with this client's key."""
+        assert self.key
+        async with httpx2.AsyncClient(base_url=self.installation.sandbox, timeout=30) as control:
+            answer = (await control.get("/openai/control/requests")).json()
+        found: list[dict[str, Any]] = answer.get("requests", answer) if isinstance(answer, dict) else answer
+        return [request for request in found if (request["key_hint"] or "").endswith(self.key[-4:])]
 
     async def close(self) -> None:
         """Put the phone away."""
