@@ -1,0 +1,75 @@
+"""Runner processes on this machine that no launcher supervises: leftovers, and purges."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Sequence
+from datetime import datetime
+
+import psutil
+from pydantic import ValidationError
+
+from control_plane.runners.launchers.base import LauncherRefused
+from tenant_runner.contract import PurgeReport
+
+LEFTOVER_GRACE_S = 5.0
+
+
+def end_leftovers(command: Sequence[str]) -> list[int]:
+    """End our own processes that run exactly `command`: they outlived the supervisord that had started them.
+
+    Two runners on one browser profile and journal would ruin both, so the old one goes before a new one starts.
+
+    Returns:
+        Their process ids.
+    """
+    leftovers = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.uids().real == os.getuid() and process.cmdline() == list(command):
+                leftovers.append(process)
+    for process in leftovers:
+        with contextlib.suppress(psutil.Error):
+            process.terminate()
+    _gone, alive = psutil.wait_procs(leftovers, timeout=LEFTOVER_GRACE_S)
+    for process in alive:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(alive, timeout=LEFTOVER_GRACE_S)
+    return [process.pid for process in leftovers]
+
+
+async def run_purge(command: Sequence[str], before: datetime | None, *, deadline_s: float) -> PurgeReport:
+    """Run a runner's purge command; its report is the last line that it prints, its log goes where ours goes.
+
+    Raises:
+        LauncherRefused: it could not be run, failed, took too long or printed no report.
+    """
+    scope = ["--everything"] if before is None else ["--before", before.isoformat()]
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            *scope,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise LauncherRefused(f"the purge could not be run: {error.strerror}") from error
+    try:
+        output, _ = await asyncio.wait_for(process.communicate(), deadline_s)
+    except TimeoutError as error:
+        raise LauncherRefused(f"the purge did not end within {deadline_s:g} s") from error
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+    if process.returncode != 0:
+        raise LauncherRefused(f"the purge ended with status {process.returncode}")
+    lines = output.decode(errors="replace").strip().splitlines()
+    try:
+        return PurgeReport.model_validate_json(lines[-1] if lines else "")
+    except ValidationError as error:
+        raise LauncherRefused("the purge printed no report") from error

@@ -1,0 +1,376 @@
+"""Runners as programs of supervisord: one file per client in its include directory, XML-RPC over its Unix socket."""
+
+import asyncio
+import contextlib
+import logging
+import re
+import shlex
+import time
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from supervisor.states import STOPPED_STATES, ProcessStates
+from supervisor.xmlrpc import Faults
+
+from control_plane.runners.files import read_end, read_text, write_private
+from control_plane.runners.launchers.base import (
+    Launcher,
+    LauncherError,
+    LauncherRefused,
+    LauncherUnavailable,
+    ObservedRunner,
+    ProcessState,
+    RunnerSpec,
+)
+from control_plane.runners.launchers.processes import end_leftovers, run_purge
+from control_plane.runners.launchers.supervisord_rpc import SupervisordFault, SupervisordRpc
+from tenant_runner.contract import PurgeReport
+
+logger = logging.getLogger(__name__)
+
+SERVE = ("python", "-m", "tenant_runner", "serve", "--client")
+PURGE = ("python", "-m", "tenant_runner", "purge", "--client")
+# The runner allows itself two minutes for the AI provider.
+PURGE_DEADLINE_S = 180.0
+POLL_S = 0.1
+# On top of the time that supervisord waits before it kills: it looks about once a second.
+STOP_MARGIN_S = 10.0
+
+CLIENT_ID = re.compile(r"[a-z0-9]{1,32}")
+STATES = {
+    ProcessStates.STOPPED: ProcessState.STOPPED,
+    ProcessStates.STARTING: ProcessState.STARTING,
+    ProcessStates.RUNNING: ProcessState.RUNNING,
+    ProcessStates.BACKOFF: ProcessState.BACKOFF,
+    ProcessStates.STOPPING: ProcessState.STOPPING,
+    ProcessStates.EXITED: ProcessState.FAILED,
+    ProcessStates.FATAL: ProcessState.FAILED,
+    ProcessStates.UNKNOWN: ProcessState.FAILED,
+}
+NOT_SPAWNED = {Faults.NO_FILE, Faults.NOT_EXECUTABLE, Faults.SPAWN_ERROR, Faults.ABNORMAL_TERMINATION, Faults.FAILED}
+
+# autostart=false: after a restart of supervisord the reconciler starts them, a few at a time, and only the wanted ones.
+# startsecs: with 1 an instant crash counts as a start, and the retries never end.
+# exitcodes: 0 and 78 (wrong configuration) are answers, not crashes: supervisord does not start it again by itself.
+PROGRAM = """\
+; Written by the scheduler and overwritten by it.
+[program:{name}]
+command={command}
+autostart=false
+autorestart=unexpected
+exitcodes=0,78
+startsecs={start_seconds}
+startretries={start_retries}
+stopsignal=TERM
+stopwaitsecs={stop_seconds}
+stopasgroup=true
+killasgroup=true
+priority=100
+redirect_stderr=true
+stdout_logfile={log}
+stdout_logfile_maxbytes=2MB
+stdout_logfile_backups=1
+"""
+
+
+def name_program(client_id: str) -> str:
+    """Name of a client's program.
+
+    Raises:
+        ValueError: `client_id` could break out of the file that the name is written to.
+    """
+    if not CLIENT_ID.fullmatch(client_id):
+        raise ValueError("a client's id has lower-case letters and digits only")
+    return f"tenant-{client_id}"
+
+
+class SupervisordLauncher(Launcher):
+    """See `Launcher`; the sequences are those that supervisord needs, its fault codes taken for what they mean."""
+
+    def __init__(
+        self,
+        *,
+        socket: Path,
+        programs_directory: Path,
+        logs_directory: Path,
+        serve_command: Sequence[str] = SERVE,
+        purge_command: Sequence[str] = PURGE,
+        call_timeout_s: float = 8.0,
+        start_seconds: int = 5,
+        start_retries: int = 5,
+        stop_seconds: int = 20,
+    ) -> None:
+        """Connect to nothing yet.
+
+        supervisord's configuration includes `*.conf` of `programs_directory`. `serve_command` and `purge_command` get
+        a client's id as one more argument. A process that lives shorter than `start_seconds` never started; one that
+        takes longer than `stop_seconds` to stop is killed.
+        """
+        self._rpc = SupervisordRpc(socket, timeout_s=call_timeout_s)
+        self._programs = programs_directory
+        self._logs = logs_directory
+        self._serve = tuple(serve_command)
+        self._purge = tuple(purge_command)
+        self._start_seconds = start_seconds
+        self._start_retries = start_retries
+        self._stop_seconds = stop_seconds
+        # A file that is written while another caller reloads would be read half-announced.
+        self._configuration = asyncio.Lock()
+        self._clients: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._known: set[str] | None = None
+        self._reloaded = False
+
+    # ------------------------------------------------------------------------------------------ define
+
+    async def ensure(self, specs: Collection[RunnerSpec]) -> Mapping[str, LauncherError]:
+        """Write the files that are missing or differ, reload once, then add or replace what that changed."""
+        if self._known is None:
+            await self.list()
+        problems: dict[str, LauncherError] = {}
+        async with self._configuration:
+            texts = {spec.client_id: self._render(spec.client_id) for spec in specs}
+            before = {client_id: read_text(self._file(client_id)) for client_id in texts}
+            known = self._known or set()
+            suspects = [i for i, text in texts.items() if before[i] != text or i not in known]
+            if not suspects and self._reloaded:
+                return {}
+            for client_id in suspects:
+                write_private(self._file(client_id), texts[client_id])
+            try:
+                changed = await self._reload()
+            except LauncherRefused as refusal:
+                logger.warning("program files were rolled back", extra={"reason": str(refusal), "files": len(suspects)})
+                for client_id in suspects:
+                    self._restore(client_id, before[client_id] if client_id in known else None)
+                changed, problems = await self._write_one_by_one(suspects, texts, before)
+            for client_id in suspects:
+                if client_id not in known and client_id not in problems:
+                    await self._add(client_id, problems)
+            self._reloaded = True
+        replaced = [client_id for client_id in changed if client_id in texts]
+        outcomes = await asyncio.gather(*map(self._replace, replaced), return_exceptions=True)
+        for client_id, outcome in zip(replaced, outcomes, strict=True):
+            if isinstance(outcome, LauncherError):
+                problems[client_id] = outcome
+            elif isinstance(outcome, BaseException):
+                raise outcome
+        return problems
+
+    async def _write_one_by_one(
+        self, suspects: list[str], texts: Mapping[str, str], before: Mapping[str, str | None]
+    ) -> tuple[list[str], dict[str, LauncherError]]:
+        """Find the bad file among many: one of them stops supervisord from reading all, and from starting again."""
+        changed: list[str] = []
+        problems: dict[str, LauncherError] = {}
+        for client_id in suspects:
+            write_private(self._file(client_id), texts[client_id])
+            try:
+                changed = await self._reload()
+            except LauncherRefused as refusal:
+                self._restore(client_id, before[client_id] if client_id in (self._known or ()) else None)
+                problems[client_id] = refusal
+        if suspects and suspects[-1] in problems:
+            # supervisord may still hold what it refused; a reload of the files as they are now makes it forget that.
+            with contextlib.suppress(LauncherRefused):
+                changed = await self._reload()
+        return changed, problems
+
+    async def _reload(self) -> list[str]:
+        """Make supervisord read the files; returns the clients whose running definition differs from their file."""
+        try:
+            [[_added, changed, _removed]] = await self._rpc.call("reloadConfig")
+        except SupervisordFault as fault:
+            raise LauncherRefused(f"supervisord cannot read its configuration: {fault}") from fault
+        return [name.removeprefix("tenant-") for name in changed if name.startswith("tenant-")]
+
+    async def _add(self, client_id: str, problems: dict[str, LauncherError]) -> None:
+        try:
+            await self._rpc.call("addProcessGroup", name_program(client_id))
+        except SupervisordFault as fault:
+            if fault.code != Faults.ALREADY_ADDED:
+                problems[client_id] = LauncherRefused(f"supervisord does not take the program: {fault}")
+                return
+        if self._known is not None:
+            self._known.add(client_id)
+
+    async def _replace(self, client_id: str) -> None:
+        """A stop and a start would keep the old definition: take the program away and add it again."""
+        async with self._clients[client_id]:
+            await self._take_away(client_id)
+            problems: dict[str, LauncherError] = {}
+            await self._add(client_id, problems)
+        if client_id in problems:
+            raise problems[client_id]
+        logger.info("runner program was replaced", extra={"client_id": client_id})
+
+    async def remove(self, client_id: str) -> None:
+        """File first, so that a restart of supervisord in the middle cannot bring the program back."""
+        async with self._clients[client_id]:
+            async with self._configuration:
+                self._restore(client_id, None)
+            await self._take_away(client_id)
+            for log in self._logs.glob(f"{name_program(client_id)}.log*"):
+                log.unlink(missing_ok=True)
+        logger.info("runner program was removed", extra={"client_id": client_id})
+
+    async def _take_away(self, client_id: str) -> None:
+        ends = time.monotonic() + self._stop_seconds + STOP_MARGIN_S
+        while True:
+            await self._stop(client_id)
+            try:
+                await self._rpc.call("removeProcessGroup", name_program(client_id))
+            except SupervisordFault as fault:
+                if fault.code == Faults.STILL_RUNNING and time.monotonic() < ends:
+                    # It died by itself and supervisord was about to start it again: stop that one too.
+                    await asyncio.sleep(POLL_S)
+                    continue
+                if fault.code != Faults.BAD_NAME:
+                    raise LauncherRefused(f"supervisord does not let go of the program: {fault}") from fault
+            if self._known is not None:
+                self._known.discard(client_id)
+            return
+
+    # ------------------------------------------------------------------------------------------ run
+
+    async def start(self, client_id: str) -> None:
+        """Spawn it; what an earlier supervisord left behind of this runner is ended first."""
+        name = name_program(client_id)
+        async with self._clients[client_id]:
+            observed = await self.get(client_id)
+            if observed.state in (ProcessState.STARTING, ProcessState.RUNNING):
+                return
+            if observed.state is ProcessState.ABSENT:
+                raise LauncherRefused("the program is not defined")
+            if observed.state in (ProcessState.BACKOFF, ProcessState.STOPPING):
+                await self._stop(client_id)
+            ended = await asyncio.to_thread(end_leftovers, (*self._serve, client_id))
+            if ended:
+                logger.warning("leftover runners were ended", extra={"client_id": client_id, "pids": ended})
+            try:
+                await self._rpc.call("startProcess", name, False)
+            except SupervisordFault as fault:
+                if fault.code == Faults.ALREADY_STARTED:
+                    return
+                if fault.code in NOT_SPAWNED:
+                    raise LauncherRefused(f"supervisord could not start the process: {fault}") from fault
+                raise LauncherRefused(f"supervisord refuses to start the process: {fault}") from fault
+        logger.info("runner was started", extra={"client_id": client_id})
+
+    async def stop(self, client_id: str) -> None:
+        """Ask it to stop, wait until it is gone; supervisord kills its whole group when it takes too long."""
+        async with self._clients[client_id]:
+            await self._stop(client_id)
+
+    async def _stop(self, client_id: str) -> None:
+        name = name_program(client_id)
+        try:
+            # Without waiting: one call must not outlast the timeout of calls.
+            await self._rpc.call("stopProcess", name, False)
+            logger.info("runner was told to stop", extra={"client_id": client_id})
+        except SupervisordFault as fault:
+            if fault.code == Faults.BAD_NAME:
+                return
+            if fault.code != Faults.NOT_RUNNING:
+                raise LauncherRefused(f"supervisord refuses to stop the process: {fault}") from fault
+        ends = time.monotonic() + self._stop_seconds + STOP_MARGIN_S
+        while True:
+            info = await self._info(client_id)
+            if info is None or info["state"] in STOPPED_STATES:
+                return
+            if time.monotonic() > ends:
+                raise LauncherRefused(f"the process did not stop within {self._stop_seconds + STOP_MARGIN_S:g} s")
+            await asyncio.sleep(POLL_S)
+
+    async def purge(self, client_id: str, before: datetime | None) -> PurgeReport:
+        """A process of its own on this machine, ended when it takes too long."""
+        name_program(client_id)
+        return await run_purge((*self._purge, client_id), before, deadline_s=PURGE_DEADLINE_S)
+
+    # ------------------------------------------------------------------------------------------ look
+
+    async def get(self, client_id: str) -> ObservedRunner:
+        """One program's state."""
+        info = await self._info(client_id)
+        return ObservedRunner(client_id, ProcessState.ABSENT) if info is None else _read(client_id, info)
+
+    async def list(self) -> dict[str, ObservedRunner]:
+        """All that supervisord knows, and those of which there is only a file (`absent`)."""
+        try:
+            infos = await self._rpc.call("getAllProcessInfo")
+        except SupervisordFault as fault:
+            raise LauncherUnavailable(f"supervisord does not tell its processes: {fault}") from fault
+        found = {i["name"].removeprefix("tenant-"): i for i in infos if i["name"].startswith("tenant-")}
+        self._known = set(found)
+        files = {path.stem.removeprefix("tenant-") for path in self._programs.glob("tenant-*.conf")}
+        only_files = {i for i in files - found.keys() if CLIENT_ID.fullmatch(i)}
+        return {i: _read(i, info) for i, info in found.items()} | {
+            i: ObservedRunner(i, ProcessState.ABSENT) for i in only_files
+        }
+
+    async def logs(self, client_id: str, max_bytes: int = 16_384) -> str:
+        """Read from the file, so that it works with supervisord down."""
+        return await asyncio.to_thread(read_end, self._log(client_id), max_bytes)
+
+    async def aclose(self) -> None:
+        """Free the threads."""
+        self._rpc.close()
+
+    async def _info(self, client_id: str) -> dict[str, Any] | None:
+        try:
+            info: dict[str, Any] = await self._rpc.call("getProcessInfo", name_program(client_id))
+        except SupervisordFault as fault:
+            if fault.code == Faults.BAD_NAME:
+                return None
+            raise LauncherRefused(f"supervisord does not tell the process's state: {fault}") from fault
+        return info
+
+    # ------------------------------------------------------------------------------------------ files
+
+    def _file(self, client_id: str) -> Path:
+        return self._programs / f"{name_program(client_id)}.conf"
+
+    def _log(self, client_id: str) -> Path:
+        return self._logs / f"{name_program(client_id)}.log"
+
+    def _restore(self, client_id: str, text: str | None) -> None:
+        if text is None:
+            self._file(client_id).unlink(missing_ok=True)
+        else:
+            write_private(self._file(client_id), text)
+
+    def _render(self, client_id: str) -> str:
+        return PROGRAM.format(
+            name=name_program(client_id),
+            command=_escape(shlex.join((*self._serve, client_id))),
+            log=_escape(str(self._log(client_id))),
+            start_seconds=self._start_seconds,
+            start_retries=self._start_retries,
+            stop_seconds=self._stop_seconds,
+        )
+
+
+def _escape(value: str) -> str:
+    if re.search(r"[\r\n]|\s[;#]", value):
+        raise LauncherRefused("a path or command has a line break, ' ;' or ' #': supervisord would cut it off there")
+    return value.replace("%", "%%")
+
+
+def _read(client_id: str, info: Mapping[str, Any]) -> ObservedRunner:
+    state = STATES.get(info["state"], ProcessState.FAILED)
+    runs = info["pid"] != 0
+    ended = info["state"] == ProcessStates.EXITED
+    return ObservedRunner(
+        client_id,
+        state,
+        run=f"{info['pid']}-{info['start']}" if runs else None,
+        started_at=datetime.fromtimestamp(info["start"], UTC) if runs else None,
+        exit_status=info["exitstatus"] if ended else None,
+        detail=_describe(info),
+    )
+
+
+def _describe(info: Mapping[str, Any]) -> str:
+    return str(info["spawnerr"] or info["statename"].lower())

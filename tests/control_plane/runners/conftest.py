@@ -1,0 +1,134 @@
+"""A real supervisord in a directory of its own, and stand-in runner programs for it."""
+
+import contextlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from control_plane.runners.launchers.supervisord import SupervisordLauncher
+
+PROGRAM = Path(__file__).with_name("program.py")
+CONFIGURATION = """\
+[supervisord]
+nodaemon=true
+logfile={home}/supervisord.log
+pidfile={home}/supervisord.pid
+umask=077
+[unix_http_server]
+file={home}/s.sock
+chmod=0700
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
+[program:bystander]
+command=sleep 1000
+startsecs=0
+[include]
+files={home}/conf.d/*.conf
+"""
+
+
+class Supervisord:
+    """One supervisord with all that it needs below `home`, whose path is short enough for a socket."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.socket = home / "s.sock"
+        self.programs = home / "conf.d"
+        self.logs = home / "logs"
+        self.runners = home / "runners"
+        for directory in (self.programs, self.logs, self.runners):
+            directory.mkdir(mode=0o700)
+        (home / "supervisord.conf").write_text(CONFIGURATION.format(home=home))
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = [sys.executable, "-W", "ignore", "-m", "supervisor.supervisord", "-n", "-c"]
+        with (self.home / "console.log").open("ab") as console:
+            self.process = subprocess.Popen(
+                [*command, str(self.home / "supervisord.conf")], stdout=console, stderr=console, start_new_session=True
+            )
+        ends = time.monotonic() + 30
+        while not self.socket.exists():
+            assert self.process.poll() is None, (self.home / "console.log").read_text()
+            assert time.monotonic() < ends, "supervisord opened no socket"
+            time.sleep(0.02)
+
+    def stop(self, *, children_too: bool = True) -> None:
+        """As a power cut; with `children_too` False it hits supervisord alone and its children stay."""
+        if self.process is None:
+            return
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        self.process.kill()
+        self.process.wait(30)
+        for child in children:
+            with contextlib.suppress(psutil.Error):
+                if children_too or "sleep" in child.cmdline():
+                    child.kill()
+        self.process = None
+        self.socket.unlink(missing_ok=True)
+
+    def launcher(self, **options: Any) -> SupervisordLauncher:
+        return self.launcher_of(SupervisordLauncher, **options)
+
+    def launcher_of(self, kind: type[SupervisordLauncher], **options: Any) -> SupervisordLauncher:
+        command = (sys.executable, str(PROGRAM))
+        return kind(
+            **{
+                "socket": self.socket,
+                "programs_directory": self.programs,
+                "logs_directory": self.logs,
+                "serve_command": (*command, "serve", str(self.runners)),
+                "purge_command": (*command, "purge", str(self.runners)),
+                "start_seconds": 1,
+                "start_retries": 1,
+                "stop_seconds": 2,
+                **options,
+            }
+        )
+
+    def behave(self, client_id: str, behaviour: str) -> None:
+        """How the client's program will behave from its next start on."""
+        (self.runners / client_id).write_text(behaviour)
+
+    def starts(self, client_id: str) -> list[int]:
+        """Process ids of all runs of the client's program so far."""
+        file = self.runners / f"{client_id}.starts"
+        return [int(line) for line in file.read_text().split()] if file.exists() else []
+
+    def processes(self) -> list[psutil.Process]:
+        """All stand-in runners of this directory that are alive."""
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if str(self.runners) in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+        return found
+
+
+@pytest.fixture
+def supervisord() -> Iterator[Supervisord]:
+    home = Path(tempfile.mkdtemp(prefix="sv-", dir="/tmp"))
+    daemon = Supervisord(home)
+    daemon.start()
+    try:
+        yield daemon
+    finally:
+        daemon.stop()
+        for process in daemon.processes():
+            process.kill()
+        shutil.rmtree(home)
+
+
+@pytest.fixture
+async def launcher(supervisord: Supervisord) -> AsyncIterator[SupervisordLauncher]:
+    launcher = supervisord.launcher()
+    yield launcher
+    await launcher.aclose()

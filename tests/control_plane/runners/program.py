@@ -1,0 +1,71 @@
+"""A stand-in for a runner: behaves as the file `<directory>/<client id>` says (`steady` if there is none).
+
+Called as `program.py serve|purge <directory> <client id> [--before ISO | --everything]`.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+
+def serve(directory: Path, client_id: str) -> None:
+    file = directory / client_id
+    behaviour = file.read_text() if file.exists() else "steady"
+    with (directory / f"{client_id}.starts").open("a") as starts:
+        starts.write(f"{os.getpid()}\n")
+    sys.stdout.write(f"started as {behaviour}\n")
+    sys.stdout.flush()
+    if behaviour == "stubborn":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    else:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    if behaviour.startswith("exit "):
+        status, _, seconds = behaviour.removeprefix("exit ").partition(" after ")
+        time.sleep(float(seconds or 0))
+        sys.exit(int(status))
+    if behaviour.startswith("crash after "):
+        time.sleep(float(behaviour.removeprefix("crash after ")))
+        os.kill(os.getpid(), signal.SIGKILL)
+    if behaviour.startswith("listen "):
+        answer(int(behaviour.removeprefix("listen ")), client_id)
+    while True:
+        time.sleep(0.5)
+
+
+def answer(port: int, client_id: str) -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = json.dumps({"status": "ok", "client_id": client_id}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    HTTPServer(("127.0.0.1", port), Handler).serve_forever()
+
+
+def purge(directory: Path, client_id: str, scope: list[str]) -> None:
+    file = directory / client_id
+    behaviour = file.read_text() if file.exists() else "steady"
+    if behaviour == "purge hangs":
+        time.sleep(600)
+    if behaviour == "purge fails":
+        sys.exit(3)
+    with (directory / f"{client_id}.purges").open("a") as purges:
+        purges.write(" ".join(scope) + "\n")
+    sys.stdout.write("a line before the report\n" + json.dumps({"messages": 3, "threads": 1}) + "\n")
+
+
+if __name__ == "__main__":
+    where = Path(sys.argv[2])
+    if sys.argv[1] == "serve":
+        serve(where, sys.argv[3])
+    else:
+        purge(where, sys.argv[3], sys.argv[4:])
