@@ -51,7 +51,7 @@ class Leases:
                 )
             except DuplicateKeyError:
                 return None
-        return Lease.model_validate({**prolonged, "name": name})
+        return Lease.model_validate({**(prolonged or {}), "name": name}) if prolonged else None
 
     async def release(self, name: str, holder: str) -> None:
         """Give the lease back, so that another process need not wait for its end."""

@@ -50,6 +50,10 @@ class RunnerGateway:
         self._headers = {TOKEN_HEADER: token}
         self._timeout_s = timeout_s
 
+    async def health(self) -> None:
+        """Return when the process answers."""
+        await self._request("GET", "/health", None, {}, self._timeout_s)
+
     async def status(self) -> RunnerStatus:
         """What the runner is doing."""
         return await self._call(RunnerStatus, "GET", "/status")

@@ -1,0 +1,41 @@
+"""The collection `runners`."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from control_plane.database import Database
+from control_plane.runners.models import Runner, RunnerState
+
+
+class Runners:
+    """What the reconciler knows of each runner; only it writes here."""
+
+    def __init__(self, database: Database) -> None:
+        self._collection = database["runners"]
+
+    async def list(self) -> dict[str, Runner]:
+        """By client id."""
+        return {d["_id"]: Runner(client_id=d["_id"], **_rest(d)) async for d in self._collection.find()}
+
+    async def get(self, client_id: str) -> Runner:
+        """One client's; an empty one before the reconciler saw it."""
+        document = await self._collection.find_one({"_id": client_id})
+        return Runner(client_id=client_id, **_rest(document or {}))
+
+    async def set(self, client_id: str, **values: Any) -> None:
+        """Set fields."""
+        await self._collection.update_one({"_id": client_id}, {"$set": values}, upsert=True)
+
+    async def show(self, known: Runner, state: RunnerState, message: str | None = None) -> None:
+        """Store what the portal shows, if it is another thing than before."""
+        if (known.state, known.message) != (state, message):
+            now = datetime.now(UTC)
+            await self.set(known.client_id, state=str(state), message=message, since=now)
+
+    async def delete(self, client_id: str) -> None:
+        """Forget a runner."""
+        await self._collection.delete_one({"_id": client_id})
+
+
+def _rest(document: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in document.items() if name != "_id"}

@@ -1,0 +1,215 @@
+"""The scheduler process: the JOBS table, run by one holder of the lease at a time."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from pymongo.errors import PyMongoError
+
+from control_plane.clients.models import Client
+from control_plane.clients.removal import finish_deletion
+from control_plane.clients.repository import Clients
+from control_plane.database import Database, connect, ensure_indexes_in_time
+from control_plane.leases import SCHEDULER, Leases
+from control_plane.mail import service as mail_service
+from control_plane.mail.repository import Mails
+from control_plane.retention import service as retention_service
+from control_plane.retention.repository import CleanupRuns
+from control_plane.runners.gateway import RunnerGateway
+from control_plane.runners.launchers import open_launcher
+from control_plane.runners.launchers.base import Launcher, LauncherUnavailable
+from control_plane.runners.purge import purge_client
+from control_plane.runners.reconcile import Reconciler
+from control_plane.runners.repository import Runners
+from control_plane.security import Cipher, open_cipher
+from control_plane.sessions.repository import Sessions
+from control_plane.settings import Settings
+from tenant_runner.contract import PurgeReport
+
+logger = logging.getLogger(__name__)
+
+LEASE_S = 15.0
+RENEW_S = 4.0
+LOOK_S = 1.0
+STOP_DEADLINE_S = 8.0
+
+
+@dataclass
+class Context:
+    """What jobs work with."""
+
+    settings: Settings
+    database: Database
+    launcher: Launcher
+    cipher: Cipher
+    seen: object = field(default=None)
+    reconciled_at: float = field(default=float("-inf"))
+
+    def token_of(self, client: Client) -> str:
+        """The client's runner token."""
+        return self.cipher.decrypt(client.runner_token_encrypted)
+
+
+async def reconcile_runners(context: Context) -> None:
+    """At every interval, and at once when somebody wants something else."""
+    clients = await Clients(context.database).list()
+    wanted = [(c.id, c.wanted, c.restarts, c.deleting_since, c.port) for c in clients]
+    loop = asyncio.get_running_loop()
+    due = loop.time() - context.reconciled_at >= context.settings.reconcile_interval_s
+    if wanted == context.seen and not due:
+        return
+    reconciler = Reconciler(
+        launcher=context.launcher,
+        runners=Runners(context.database),
+        settings=context.settings,
+        token_of=context.token_of,
+        finish_deletion=lambda client_id: finish_deletion(client_id, database=context.database),
+    )
+    sessions = await Sessions(context.database).list()
+    heard_at = {client_id: s.heard_at for client_id, s in sessions.items() if s.heard_at is not None}
+    try:
+        await reconciler.reconcile(clients, heard_at)
+    except LauncherUnavailable as error:
+        logger.warning("supervisord did not answer", extra={"error": str(error)})
+    context.seen, context.reconciled_at = wanted, loop.time()
+
+
+async def deliver_mail(context: Context) -> None:
+    """Send what is due."""
+    await mail_service.deliver_due(
+        mails=Mails(context.database), clients=Clients(context.database), settings=context.settings
+    )
+
+
+async def clean_up(context: Context) -> None:
+    """Ask for the regular cleanup when it is time; do whichever was asked for."""
+
+    async def purge(client: Client, before: datetime) -> PurgeReport:
+        gateway = RunnerGateway(client.port, context.token_of(client), timeout_s=context.settings.runner_timeout_s)
+        return await purge_client(client.id, before, launcher=context.launcher, gateway=gateway)
+
+    runs = CleanupRuns(context.database)
+    await retention_service.request_if_due(timedelta(hours=context.settings.cleanup_interval_hours), runs=runs)
+    await retention_service.run_requested(
+        database=context.database, clients=Clients(context.database), runs=runs, purge=purge
+    )
+
+
+@dataclass(frozen=True)
+class Job:
+    """A function and how often it looks whether there is something to do, in seconds."""
+
+    name: str
+    interval_s: float
+    run: Callable[[Context], Awaitable[None]]
+
+
+JOBS = (
+    Job("reconcile runners", LOOK_S, reconcile_runners),
+    Job("deliver mail", 2.0, deliver_mail),
+    Job("clean up", LOOK_S, clean_up),
+)
+
+
+def run(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT."""
+    asyncio.run(serve(settings))
+
+
+async def serve(settings: Settings) -> None:
+    """Hold the lease and run the jobs; without the lease, wait for it."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    client = connect(settings)
+    database = client[settings.database_name]
+    launcher = open_launcher(settings)
+    context = Context(settings, database, launcher, open_cipher(settings))
+    holder = f"{socket.gethostname()}:{os.getpid()}"
+    indexes = asyncio.create_task(ensure_indexes_in_time(database))
+    try:
+        with contextlib.suppress(asyncio.CancelledError):
+            await _hold_lease(context, Leases(database), holder, stop)
+    finally:
+        indexes.cancel()
+        with contextlib.suppress(PyMongoError):
+            await Leases(database).release(SCHEDULER, holder)
+        await launcher.aclose()
+        await client.close()
+    logger.info("scheduler stopped")
+
+
+async def _hold_lease(context: Context, leases: Leases, holder: str, stop: asyncio.Event) -> None:
+    jobs: AsyncIOScheduler | None = None
+    running: set[asyncio.Task[None]] = set()
+    held_until = float("-inf")
+    loop = asyncio.get_running_loop()
+    while not stop.is_set():
+        try:
+            held = await leases.acquire(SCHEDULER, holder, LEASE_S) is not None
+            held_until = loop.time() + LEASE_S if held else float("-inf")
+        except PyMongoError as error:
+            logger.warning("lease could not be renewed", extra={"error": type(error).__name__})
+        if loop.time() < held_until and jobs is None:
+            logger.info("scheduler became active", extra={"holder": holder})
+            jobs = _start_jobs(context, running)
+        elif loop.time() >= held_until and jobs is not None:
+            logger.warning("scheduler lost its lease", extra={"holder": holder})
+            await _stop_jobs(jobs, running)
+            jobs = None
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), RENEW_S if held_until > loop.time() else LOOK_S)
+    if jobs is not None:
+        await _stop_jobs(jobs, running)
+
+
+def _start_jobs(context: Context, running: set[asyncio.Task[None]]) -> AsyncIOScheduler:
+    scheduler = AsyncIOScheduler(timezone="UTC")
+    for job in JOBS:
+        scheduler.add_job(
+            _run_job,
+            "interval",
+            args=[job, context, running],
+            seconds=job.interval_s,
+            max_instances=1,
+            coalesce=True,
+            misfire_grace_time=None,
+            name=job.name,
+        )
+    scheduler.start()
+    return scheduler
+
+
+async def _run_job(job: Job, context: Context, running: set[asyncio.Task[None]]) -> None:
+    """One run; what goes wrong in it is logged and stops neither the job nor the others."""
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - a coroutine runs in a task
+    running.add(task)
+    try:
+        await job.run(context)
+    except PyMongoError as error:
+        logger.warning(
+            "job met a database that does not answer", extra={"job": job.name, "error": type(error).__name__}
+        )
+    except Exception:
+        logger.exception("job failed", extra={"job": job.name})
+    finally:
+        running.discard(task)
+
+
+async def _stop_jobs(scheduler: AsyncIOScheduler, running: set[asyncio.Task[None]]) -> None:
+    scheduler.pause()
+    pending = set(running)
+    if pending:
+        _done, late = await asyncio.wait(pending, timeout=STOP_DEADLINE_S)
+        for task in late:
+            task.cancel()
+    scheduler.shutdown(wait=False)
