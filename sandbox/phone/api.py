@@ -99,7 +99,6 @@ async def open_phone(network: Network, request: Request) -> Answer:
 async def pair(network: Network, request: Request) -> Answer:
     """Link the page that shows a QR code or a link code."""
     body = await _read(request, Pair)
-    known = body.phone in network.accounts
     account = network.open_account(body.phone, body.name, body.platform)
     try:
         if body.qr is not None:
@@ -107,8 +106,7 @@ async def pair(network: Network, request: Request) -> Answer:
         else:
             device = await linking.pair_by_code(network, account, body.code or "")
     except linking.PairingRefused as refusal:
-        if known:
-            account.log("pairing_refused", reason=str(refusal))
+        account.log("pairing_refused", reason=str(refusal))
         raise HTTPException(HTTPStatus.CONFLICT, str(refusal)) from refusal
     return {"deviceId": device.id, "phone": account.number}
 
@@ -266,6 +264,9 @@ async def list_chats(network: Network, request: Request) -> Answer:
 
 def _endpoint(network: Network, call: Call) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
+        # The API has no key: at least no page of another site may use a visitor's browser to call it.
+        if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+            raise HTTPException(HTTPStatus.FORBIDDEN, "pages of other sites may not use the phone")
         result = await call(network, request)
         if isinstance(result, Response):
             return result

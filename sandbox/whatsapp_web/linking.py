@@ -26,15 +26,12 @@ class PairingRefused(Exception):
 async def greet(network: Network, page: Page, frame: dict[str, Any]) -> None:
     """A page came: log in the device that it was linked as, or show it QR codes."""
     page.hello = Hello.model_validate(frame)
-    for account in network.accounts.values():
-        device = account.devices.get(page.hello.device_id or "")
-        if device is not None and secrets.compare_digest(device.noise, page.hello.noise):
-            await log_in(network, page, account, device)
-            return
-    if page.hello.device_id:
+    if link := _find_link(network, page.hello):
+        await log_in(network, page, *link)
+    elif page.hello.device_id:
         await page.send("logged_out", reason="unknown_companion")
-        return
-    show_codes(network, page)
+    else:
+        show_codes(network, page)
 
 
 async def refresh_codes(network: Network, page: Page, frame: dict[str, Any]) -> None:
@@ -59,8 +56,8 @@ async def confirm_pairing(network: Network, page: Page, frame: dict[str, Any]) -
 
 async def take_over(network: Network, page: Page, frame: dict[str, Any]) -> None:
     """The page was told that another one is open, and wants to be the one."""
-    if page.account is not None and page.device is not None:
-        await log_in(network, page, page.account, page.device)
+    if page.hello is not None and (link := _find_link(network, page.hello)):
+        await log_in(network, page, *link)
 
 
 async def leave(network: Network, page: Page, frame: dict[str, Any]) -> None:
@@ -129,9 +126,18 @@ async def _pair(page: Page, account: Account) -> Device:
     account.add_device(device)
     account.log("linked", device=device.id)
     page.account, page.device = account, device
+    page.hello = page.hello.model_copy(update={"device_id": device.id})
     logger.info("device linked", extra={"device": device.id})
     await page.send("pair_success", me=account.to_wire(), deviceId=device.id)
     return device
+
+
+def _find_link(network: Network, hello: Hello) -> tuple[Account, Device] | None:
+    for account in network.accounts.values():
+        device = account.devices.get(hello.device_id or "")
+        if device is not None and secrets.compare_digest(device.noise, hello.noise):
+            return account, device
+    return None
 
 
 # -------------------------------------------------------------------- both

@@ -84,7 +84,7 @@ async def _talk(network: Network, websocket: WebSocket) -> None:
     network.pages.append(page)
     try:
         while True:
-            await _answer(network, page, json.loads(await websocket.receive_text()))
+            await _answer(network, page, await websocket.receive_text())
     except WebSocketDisconnect:
         pass
     finally:
@@ -92,12 +92,14 @@ async def _talk(network: Network, websocket: WebSocket) -> None:
         page.stop_rotation()
 
 
-async def _answer(network: Network, page: Page, frame: dict[str, Any]) -> None:
-    op, seq = frame.pop("op"), frame.pop("seq", None)
+async def _answer(network: Network, page: Page, text: str) -> None:
+    seq = None
     try:
-        reply = await OPERATIONS[op](network, page, frame)
-    except (LookupError, ValueError) as error:
-        logger.warning("frame refused", extra={"op": op, "cause": type(error).__name__})
+        frame = json.loads(text)
+        seq = frame.pop("seq", None)
+        reply = await OPERATIONS[frame.pop("op")](network, page, frame)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        logger.warning("frame refused", extra={"cause": type(error).__name__})
         reply = {"ok": False, "exists": False}
     if seq is not None:
         await page.send("reply", seq=seq, **({"ok": True} if reply is None else reply))

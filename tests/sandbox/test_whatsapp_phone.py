@@ -109,6 +109,12 @@ async def test_the_api_refuses_what_it_cannot_do(
     assert answer.json()["detail"]
 
 
+async def test_pages_of_other_sites_cannot_use_the_phone(sandbox: Endpoints) -> None:
+    async with httpx2.AsyncClient(headers={"Sec-Fetch-Site": "cross-site"}) as http:
+        answer = await http.post(f"{sandbox.url}/phone/api/phones", json={"phone": "5491174000003"})
+    assert answer.status_code == 403
+
+
 def launch(directory: Path, *ports: int) -> subprocess.Popen[str]:
     names = ("FLAME_SANDBOX_PORT", "FLAME_SANDBOX_TLS_PORT", "FLAME_SANDBOX_SMTP_PORT")
     settings = {name: str(port) for name, port in zip(names, ports, strict=True)}

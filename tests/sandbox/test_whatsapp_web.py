@@ -130,6 +130,16 @@ async def test_a_logout_on_either_side_ends_the_link_and_brings_a_new_code(open_
         assert await page.qr()
 
 
+async def test_a_profile_that_was_unlinked_while_it_was_closed_shows_a_code(open_web: Open, phone: Phone) -> None:
+    async with open_web() as page:
+        assert (await phone.pair(qr=await page.qr())).status_code == 200
+        await page.ready()
+    await phone.tell("logout")
+    async with open_web() as page:
+        assert await page.qr()
+        assert not await page.ask("WPP.conn.isAuthenticated()")
+
+
 # ------------------------------------------------------------------ messages
 
 
@@ -221,8 +231,10 @@ async def test_after_an_outage_the_page_is_back_and_what_waited_goes_both_ways_o
 ) -> None:
     page, phone = linked
     assert (await page.send("5491155550008@c.us", "antes"))["result"] == "OK"
+    before = await phone.saw("sent", body="antes")
     await phone.http.post("/outage", json={"seconds": 3})
     await page.until("WPP.whatsapp.Stream.mode === 'OFFLINE'")
+    await phone.tell("receipt", id=before["id"], ack=3)
     await page.ask(f"window.waiting = ({SEND})(['5491155550008@c.us', 'durante', null]); null")
     await phone.tell("incoming", **{"from": "5491155550008"}, body="mientras tanto")
     assert await phone.events("sent", body="durante") == []
@@ -230,6 +242,7 @@ async def test_after_an_outage_the_page_is_back_and_what_waited_goes_both_ways_o
     assert (await page.ask("window.waiting"))["result"] == "OK"
     await phone.saw("sent", body="durante", copies=1)
     await page.received("mientras tanto")
+    await page.until(f"seen.acks.some(([id, ack]) => id.endsWith({before['id']!r}) && ack === 3)")
 
 
 async def test_what_came_while_the_browser_was_closed_waits_unread(open_web: Open, phone: Phone) -> None:

@@ -18,7 +18,13 @@ __d('SandboxIngest', [], (exports, require) => {
     const MsgModel = require('WAWebMsgModel');
     const key = require('WAWebMsgKey').from(data.id);
     const known = Msg.get(key);
-    if (known) return known;
+    if (known) {
+      // Receipts that came while the page was away.
+      if (key.fromMe && data.ack > known.ack) {
+        require('SandboxMessageFrames').receipt({ ack: data.ack, from: String(key.remote), ids: [key.id] });
+      }
+      return known;
+    }
     const { seen, ...attributes } = data;
     const chat = Chat.get(key.remote) || Chat.add({ id: key.remote, t: data.t })[0];
     const message = new MsgModel({ ...attributes, id: key, viewed: !!seen });

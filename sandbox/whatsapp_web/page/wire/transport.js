@@ -74,7 +74,7 @@ __d('SandboxWire', [], (exports, require) => {
         request.reject(new Error('connection lost'));
       }
       require('SandboxSession').goOffline();
-      setTimeout(exports.connect, RECONNECT_MS);
+      if (require('WAWebStreamModel').Stream.mode !== 'CONFLICT') setTimeout(exports.connect, RECONNECT_MS);
     };
   };
 });
