@@ -13,7 +13,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
-from pymongo.errors import PyMongoError
+from pymongo.errors import ConnectionFailure, ExecutionTimeout, PyMongoError
 from starlette.exceptions import HTTPException
 
 from control_plane import database as plumbing
@@ -28,7 +28,7 @@ from control_plane.portal.routes import router as portal_router
 from control_plane.retention.routes import router as retention_router
 from control_plane.security import open_cipher
 from control_plane.settings import REPOSITORY, Settings
-from control_plane.telemetry import RequestLog
+from control_plane.telemetry import REQUEST_ID_HEADER, RequestLog, request_id
 from control_plane.web import FormTokenWrong, render_error
 
 logger = logging.getLogger(__name__)
@@ -140,6 +140,9 @@ async def _answer_problem(request: Request, error: Exception) -> Response:
 
 
 async def _answer_database_error(request: Request, error: Exception) -> Response:
+    # 18: the server does not know our password (yet): the operator's to mend, like a server that is down.
+    if not isinstance(error, ConnectionFailure | ExecutionTimeout) and getattr(error, "code", None) != 18:
+        return await _answer_unexpected(request, error)
     logger.error("database did not answer", extra={"error": type(error).__name__})
     return _answer(request, DatabaseUnavailable(headers={"Retry-After": "5"}))
 
@@ -155,9 +158,17 @@ class _Invalid(Problem):
 async def _answer_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for nothing else
     # Where and why, never the input itself: a secret may be in it.
-    errors = [{"field": ".".join(map(str, item["loc"][1:])), "message": item["msg"]} for item in error.errors()]
+    errors = [{"field": ".".join(map(str, item["loc"][1:])), "message": _say(item)} for item in error.errors()]
     detail = "; ".join(f"{item['field'] or 'body'}: {item['message']}" for item in errors)
     return _answer(request, _Invalid(detail), errors=errors)
+
+
+def _say(item: dict[str, Any]) -> str:
+    """Why a field is not valid. Some of pydantic's messages quote the input: those are said in other words."""
+    if item["type"] == "union_tag_invalid":
+        return f"must be one of {item['ctx']['expected_tags']}"
+    message = str(item["msg"])
+    return "not a valid email address" if "email address" in message else message
 
 
 async def _answer_http_error(request: Request, error: Exception) -> Response:
@@ -190,4 +201,7 @@ class _Unexpected(Problem):
 
 async def _answer_unexpected(request: Request, error: Exception) -> Response:
     logger.error("request failed", extra={"error": type(error).__name__}, exc_info=error)
-    return _answer(request, _Unexpected())
+    current = request_id.get() or ""
+    response = _answer(request, _Unexpected(headers={REQUEST_ID_HEADER: current}), request_id=current)
+    response.headers["Cache-Control"] = "no-store"
+    return response

@@ -1,5 +1,6 @@
 """Handing one mail to the SMTP server of the settings."""
 
+import ssl
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid, parseaddr
@@ -61,6 +62,10 @@ async def send(message: EmailMessage, settings: Settings) -> None:
         _raise_for(refused.code, f"the mail server refused the recipient: {refused.code}", error)
     except aiosmtplib.SMTPResponseException as error:
         _raise_for(error.code, f"the mail server answered {error.code}", error)
+    except aiosmtplib.SMTPNotSupported as error:
+        raise MailDelayed("the mail server does not offer what the settings ask for (FLAME_SMTP_SECURITY)") from error
+    except ssl.SSLError as error:
+        raise MailDelayed("no safe connection to the mail server (FLAME_SMTP_SECURITY, its certificate)") from error
     except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
         raise MailDelayed(f"the mail server does not answer ({settings.smtp_host}:{settings.smtp_port})") from error
 

@@ -17,8 +17,8 @@ request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 REQUEST_ID_HEADER = "X-Request-Id"
 _ACCEPTED_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
-# What libraries might put into an error's text: keys of AI providers and passwords in addresses.
-_SECRETS = re.compile(r"\bsk-[A-Za-z0-9_-]{6,}|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)")
+# What libraries might put into an error's text: keys of AI providers, our API keys, passwords in addresses.
+_SECRETS = re.compile(r"\b(?:sk-[A-Za-z0-9_-]{6,}|flame_[A-Za-z0-9_-]{40,})|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)")
 
 
 class RedactingFormatter(JsonFormatter):
@@ -81,6 +81,10 @@ class RequestLog:
 
         try:
             await self._app(scope, receive, send_with_id)
+        except Exception:
+            # The answer is made further out.
+            status = status or 500
+            raise
         finally:
             route = getattr(scope.get("route"), "path", None)
             level = logging.DEBUG if route in ("/health", None) and status < 500 else logging.INFO

@@ -154,7 +154,8 @@ async def create_admin(*, accounts: Accounts, reset: bool = False) -> str | None
     hashed = await hash_password(password)
     account = await accounts.get_by_username(ADMIN)
     if account is None:
-        await accounts.insert(ADMIN, hashed, must_change_password=True)
+        if not await accounts.insert(ADMIN, hashed, must_change_password=True):
+            return None
     elif reset or account.must_change_password:
         # A one-time password that nobody used yet may be lost with the terminal that showed it.
         await accounts.set_password(account.id, hashed, must_change_password=True)

@@ -1,5 +1,6 @@
 """Checking a client's OpenAI key, and choosing the model, by one call that costs nothing: the list of models."""
 
+import re
 import time
 from dataclasses import dataclass
 from typing import Literal
@@ -32,6 +33,9 @@ class KeyCheck:
 
 async def check_key(api_key: str, base_url: str) -> KeyCheck:
     """Ask for the models that the key may use; never raises for what the network or OpenAI does."""
+    if not re.fullmatch(r"[!-~]+", api_key):
+        # No header can carry it: it was not copied from OpenAI's page alone.
+        return KeyCheck(valid=False, problem="bad_key")
     try:
         async with httpx2.AsyncClient(timeout=TIMEOUT_S) as client:
             response = await client.get(f"{base_url}/models", headers={"Authorization": f"Bearer {api_key}"})

@@ -1,9 +1,11 @@
 """The collections `client_messages`, `client_threads` and `client_conversations`, of one client."""
 
+import contextlib
 from datetime import datetime
 from typing import Any
 
 from pymongo import DESCENDING
+from pymongo.errors import DuplicateKeyError
 
 from control_plane.conversations.models import Chat, Message
 from control_plane.database import Database
@@ -43,19 +45,23 @@ class Conversations:
     async def set_thread(self, thread: ThreadChanged) -> None:
         """Store the assistant's thread of a chat; one that was forgotten is removed."""
         key = {"client_id": self.client_id, "chat_id": thread.chat_id}
+        older = {**key, "last_activity_at": {"$lte": thread.last_activity_at}}
         if thread.conversation_id is None:
-            await self._threads.delete_one(key)
+            await self._threads.delete_one(older)
             return
         values = thread.model_dump(exclude={"event", "chat_id"})
-        await self._threads.update_one(key, {"$set": values}, upsert=True)
+        with contextlib.suppress(DuplicateKeyError):
+            # A late delivery meets a newer thread: the query misses it, the unique index refuses a second one.
+            await self._threads.update_one(older, {"$set": values}, upsert=True)
 
     async def set_status(self, chat_id: str, status: str, reason: str | None, at: datetime) -> None:
         """Store who answers in a chat."""
-        await self._statuses.update_one(
-            {"client_id": self.client_id, "chat_id": chat_id},
-            {"$set": {"status": status, "reason": reason, "at": at}},
-            upsert=True,
-        )
+        with contextlib.suppress(DuplicateKeyError):
+            await self._statuses.update_one(
+                {"client_id": self.client_id, "chat_id": chat_id, "at": {"$lte": at}},
+                {"$set": {"status": status, "reason": reason, "at": at}},
+                upsert=True,
+            )
 
     # ------------------------------------------------------------------------------------------ read by pages
 

@@ -53,7 +53,7 @@ async def show_config(client: RunnersClient, cipher: CipherDep, settings: Settin
 
 @router.post(EVENTS_PATH)
 async def accept_events(
-    delivery: Delivery, client: RunnersClient, clients: ClientsDep, database: DatabaseDep
+    delivery: Delivery, client: RunnersClient, clients: ClientsDep, database: DatabaseDep, settings: SettingsDep
 ) -> DeliveryReceipt:
     """Take in events and the session's snapshot."""
     return await sessions_service.accept(
@@ -62,6 +62,7 @@ async def accept_events(
         clients=clients,
         session=ClientSession(database, client.id),
         conversations=Conversations(database, client.id),
+        lost_after_s=settings.heartbeat_lost_s,
     )
 
 

@@ -35,6 +35,11 @@ class Mails:
         await self._collection.insert_one({**document, "_id": document.pop("id"), "state": str(mail.state)})
         return mail
 
+    async def delete_unsent(self, client_id: str, kind: str) -> None:
+        """Forget what still waits: a newer one takes its place."""
+        waiting = [str(MailState.QUEUED), str(MailState.WAITING_FOR_SMTP)]
+        await self._collection.delete_many({"client_id": client_id, "kind": kind, "state": {"$in": waiting}})
+
     async def claim_due(self, now: datetime) -> Mail | None:
         """Take one mail whose time has come; a claim that is never finished runs out by itself."""
         document = await self._collection.find_one_and_update(

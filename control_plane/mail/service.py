@@ -4,6 +4,8 @@ import logging
 import random
 from datetime import UTC, datetime, timedelta
 
+from jinja2 import TemplateError
+
 from control_plane import email
 from control_plane.clients.models import Client
 from control_plane.clients.repository import Clients
@@ -24,7 +26,8 @@ CHECK_FOR_SMTP_S = 30.0
 
 
 async def invite(client: Client, *, mails: Mails) -> Mail:
-    """Queue the client's invitation; the scheduler sends it."""
+    """Queue the client's invitation; the scheduler sends it. One that still waits is replaced, not sent twice."""
+    await mails.delete_unsent(client.id, INVITATION)
     mail = await mails.insert(client.id, INVITATION, client.email)
     logger.info("invitation was queued", extra={"client_id": client.id, "mail_id": mail.id})
     return mail
@@ -39,7 +42,13 @@ async def deliver_due(*, mails: Mails, clients: Clients, settings: Settings) -> 
     """Send every mail whose time has come; returns how many left. Safe to run twice at once: each is claimed."""
     sent = 0
     while (mail := await mails.claim_due(datetime.now(UTC))) is not None:
-        sent += await _deliver(mail, mails=mails, clients=clients, settings=settings)
+        try:
+            sent += await _deliver(mail, mails=mails, clients=clients, settings=settings)
+        except (ValueError, LookupError, TemplateError) as error:
+            # One mail that cannot be written (a sender's address that is none, say) must not hold up the others.
+            logger.exception("mail could not be written", extra={"mail_id": mail.id, "client_id": mail.client_id})
+            text = f"the mail could not be written ({type(error).__name__}); look at FLAME_MAIL_FROM and at the log"
+            await mails.finish(mail.id, state=MailState.FAILED, last_error=text)
     return sent
 
 

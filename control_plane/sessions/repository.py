@@ -44,6 +44,11 @@ class ClientSession:
         """Set fields that no page waits for, such as the heartbeat."""
         await self._set(values)
 
+    async def set_last_message(self, sent_at: datetime) -> None:
+        """Tell the pages of a message, unless a later one is known."""
+        update = {"$max": {"last_message_at": sent_at}, "$set": {"updated_at": datetime.now(UTC)}}
+        await self._sessions.update_one({"_id": self.client_id}, update, upsert=True)
+
     async def _set(self, values: dict[str, Any]) -> None:
         await self._sessions.update_one({"_id": self.client_id}, {"$set": values}, upsert=True)
 

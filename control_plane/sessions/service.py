@@ -26,11 +26,20 @@ logger = logging.getLogger(__name__)
 
 
 async def accept(
-    delivery: Delivery, *, client: Client, clients: Clients, session: ClientSession, conversations: Conversations
+    delivery: Delivery,
+    *,
+    client: Client,
+    clients: Clients,
+    session: ClientSession,
+    conversations: Conversations,
+    lost_after_s: float,
 ) -> DeliveryReceipt:
     """Apply a delivery: safe to repeat, in whole or in part.
 
     Every event is written before the high-water mark moves: a crash in between repeats writes that change nothing.
+
+    Args:
+        lost_after_s: an instance that was silent for so many seconds gives way to any other.
     """
     known = await session.get()
     through = known.accepted_through if known.journal_id == delivery.journal_id else 0
@@ -43,7 +52,9 @@ async def accept(
     if accepted != through or known.journal_id != delivery.journal_id:
         await session.set(journal_id=delivery.journal_id, accepted_through=accepted)
     revision = client.revision
-    if known.instance_started_at is None or delivery.started_at >= known.instance_started_at:
+    # A clock that was set back must not make a new instance look old for ever: a silent one has no rights.
+    silent = not known.is_fresh(lost_after_s, now)
+    if known.instance_started_at is None or delivery.started_at >= known.instance_started_at or silent:
         await _store_session(delivery, known, session=session, now=now)
         linked = delivery.session.phone
         if delivery.session.state is SessionState.WORKING and linked and client.bound_phone is None:
@@ -83,7 +94,7 @@ async def _apply(event: Event, *, session: ClientSession, conversations: Convers
     match event.payload:
         case MessageRecorded() as message:
             await conversations.record(message)
-            await session.set(last_message_at=message.sent_at)
+            await session.set_last_message(message.sent_at)
         case MessageAcknowledged(message_id=message_id, ack=ack):
             await conversations.acknowledge(message_id, ack)
         case ThreadChanged() as thread:
