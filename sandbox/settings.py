@@ -21,7 +21,9 @@ class SandboxSettings(BaseSettings):
         receipt_delay_s: time until the customer's phone reports a message as delivered; None: it never does.
     """
 
-    model_config = SettingsConfigDict(env_prefix="FLAME_SANDBOX_", extra="ignore", frozen=True, populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix="FLAME_SANDBOX_", env_parse_none_str="null", extra="ignore", frozen=True, populate_by_name=True
+    )
 
     data_directory: Path = Field(default=REPOSITORY / "var", validation_alias="FLAME_DATA_DIRECTORY")
     host: str = "127.0.0.1"
