@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import psutil
 from pymongo import MongoClient
 from pymongo.database import Database
@@ -39,6 +38,7 @@ class Installation:
             **settings,
         }
         self.process: subprocess.Popen[bytes] | None = None
+        self.connection: MongoClient[dict[str, Any]] | None = None
         self.output = home.parent / f"{home.name}.out"
         self._copy()
 
@@ -86,6 +86,9 @@ class Installation:
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> int:
         """Press Ctrl-C and wait; returns the exit status."""
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None
         if self.process is None:
             return 0
         self.process.send_signal(number)
@@ -143,19 +146,12 @@ class Installation:
         assert found, self.printed
         return found[1]
 
-    def api(self) -> httpx2.Client:
-        """The portal's JSON API with an admin's API key."""
-        key = self.command("create-api-key").split()[-1]
-        return httpx2.Client(base_url=self.portal, headers={"X-Api-Key": key}, timeout=30)
-
-    def phone(self) -> httpx2.Client:
-        """The HTTP API of the sandbox's phones."""
-        return httpx2.Client(base_url=f"{self.sandbox}/phone/api", timeout=30)
-
     def database(self) -> Database[dict[str, Any]]:
         """A connection of our own to the platform's database."""
-        uri = (self.home / "var" / "database" / "uri").read_text().strip()
-        return MongoClient[dict[str, Any]](uri, tz_aware=True)["flame"]
+        if self.connection is None:
+            uri = (self.home / "var" / "database" / "uri").read_text().strip()
+            self.connection = MongoClient[dict[str, Any]](uri, tz_aware=True)
+        return self.connection["flame"]
 
     def processes(self) -> list[psutil.Process]:
         """Every process that works for this copy, by its working directory or its command line."""
