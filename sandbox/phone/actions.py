@@ -1,0 +1,169 @@
+"""What the phone's HTTP API does: link, write, report, unlink, and make the network fail."""
+
+import time
+from http import HTTPStatus
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from sandbox.phone.calls import Answer, find_account, find_message, read_body
+from sandbox.phone.reports import describe
+from sandbox.phone.requests import (
+    Incoming,
+    Open,
+    Outage,
+    Own,
+    Pair,
+    Patch,
+    RawMessage,
+    Receipt,
+    Refusal,
+    Registration,
+)
+from sandbox.whatsapp_web import linking
+from sandbox.whatsapp_web.accounts import Account, Message, make_message_id
+from sandbox.whatsapp_web.network import Network
+
+# -------------------------------------------------------------------- linking
+
+
+async def open_phone(network: Network, request: Request) -> Answer:
+    """Take a phone, new or known."""
+    body = await read_body(request, Open)
+    return describe(network, network.open_account(body.phone, body.name, body.platform))
+
+
+async def pair(network: Network, request: Request) -> Answer:
+    """Link the page that shows a QR code or a link code."""
+    body = await read_body(request, Pair)
+    account = network.open_account(body.phone, body.name, body.platform)
+    try:
+        if body.qr is not None:
+            device = await linking.pair_by_qr(network, account, body.qr)
+        else:
+            device = await linking.pair_by_code(network, account, body.code or "")
+    except linking.PairingRefused as refusal:
+        account.log("pairing_refused", reason=str(refusal))
+        raise HTTPException(HTTPStatus.CONFLICT, str(refusal)) from refusal
+    return {"deviceId": device.id, "phone": account.number}
+
+
+async def log_out(network: Network, request: Request) -> Answer:
+    """Unlink every device on the phone."""
+    account = find_account(network, request)
+    devices = list(account.devices)
+    for device_id in devices:
+        await network.unlink(account, device_id, "unknown_companion")
+    return {"unlinked": devices}
+
+
+# -------------------------------------------------------------------- messages
+
+
+async def receive_incoming(network: Network, request: Request) -> Answer:
+    """A customer writes."""
+    account, body = find_account(network, request), await read_body(request, Incoming)
+    contact = account.know(body.sender, pushname=body.pushname, name=body.name, addressing=body.addressing)
+    return await _deliver(
+        network,
+        account,
+        {
+            "id": {"fromMe": False, "remote": contact.chat_id, "id": body.id or make_message_id()},
+            "from": contact.chat_id,
+            "to": account.own_address(contact),
+            "t": int(time.time()) if body.t is None else body.t,
+            "type": body.type,
+            "body": body.body,
+            "self": "in",
+            "ack": 1,
+            "notifyName": contact.pushname or "",
+        },
+    )
+
+
+async def write_own(network: Network, request: Request) -> Answer:
+    """The owner writes on the phone; what is in that chat is read by that."""
+    account, body = find_account(network, request), await read_body(request, Own)
+    contact = account.know(body.to, addressing=body.addressing)
+    account.mark_seen(contact.chat_id)
+    for page in network.online_pages(account):
+        await page.send("seen_elsewhere", chat=contact.chat_id)
+    return await _deliver(
+        network,
+        account,
+        {
+            "id": {"fromMe": True, "remote": contact.chat_id, "id": body.id or make_message_id()},
+            "from": account.own_address(contact),
+            "to": contact.chat_id,
+            "t": int(time.time()) if body.t is None else body.t,
+            "type": "chat",
+            "body": body.body,
+            "self": "out",
+            "ack": 1,
+            "via": "phone",
+        },
+    )
+
+
+async def receive_raw(network: Network, request: Request) -> Answer:
+    """A message of any shape arrives."""
+    account, body = find_account(network, request), await read_body(request, RawMessage)
+    message = body.model_dump()
+    if not isinstance(message["id"].get("remote"), str) or not isinstance(message["id"].get("fromMe"), bool):
+        raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, "id: remote (text) and fromMe (true or false) are needed")
+    message["id"].setdefault("id", make_message_id())
+    message["t"] = int(time.time()) if body.t is None else body.t
+    message.setdefault("from", account.pn if message["id"]["fromMe"] else message["id"]["remote"])
+    message.setdefault("to", message["id"]["remote"] if message["id"]["fromMe"] else account.pn)
+    return await _deliver(network, account, message)
+
+
+async def patch_message(network: Network, request: Request) -> Answer:
+    """Change a message, also on the pages that have it."""
+    account, body = find_account(network, request), await read_body(request, Patch)
+    account.update(find_message(account, body.id), body.set)
+    for page in network.online_pages(account):
+        await page.send("patch", id=body.id, set=body.set)
+    return {"id": body.id}
+
+
+async def send_receipt(network: Network, request: Request) -> Answer:
+    """A customer's phone reports on a message that the account sent."""
+    account, body = find_account(network, request), await read_body(request, Receipt)
+    await network.acknowledge(account, find_message(account, body.id), body.ack)
+    return {"id": body.id, "ack": body.ack}
+
+
+async def _deliver(network: Network, account: Account, message: Message) -> Answer:
+    account.record(message)
+    await network.deliver(account, message)
+    key = message["id"]
+    serialized = f"{'true' if key['fromMe'] else 'false'}_{key['remote']}_{key['id']}"
+    return {"id": key["id"], "serialized": serialized, "chat": key["remote"]}
+
+
+# -------------------------------------------------------------------- the network
+
+
+async def cut_network(network: Network, request: Request) -> Answer:
+    """An outage: pages lose their connection and get none for a while."""
+    body = await read_body(request, Outage)
+    await network.cut(body.seconds)
+    return {"seconds": body.seconds}
+
+
+async def change_registration(network: Network, request: Request) -> Answer:
+    """Say that a number has no WhatsApp account (or has one again)."""
+    account, body = find_account(network, request), await read_body(request, Registration)
+    change = account.profile.unregistered.add if body.unregistered else account.profile.unregistered.discard
+    change(body.number)
+    account.save_profile()
+    return describe(network, account)
+
+
+async def change_refusal(network: Network, request: Request) -> Answer:
+    """Have everything that this account sends refused (or accepted again)."""
+    account, body = find_account(network, request), await read_body(request, Refusal)
+    account.profile.refuses_sends = body.refuse
+    account.save_profile()
+    return describe(network, account)
