@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 import psutil
@@ -16,18 +16,21 @@ from tenant_runner.contract import PurgeReport
 LEFTOVER_GRACE_S = 5.0
 
 
-def end_leftovers(command: Sequence[str]) -> list[int]:
-    """End our own processes that run exactly `command`: they outlived the supervisord that had started them.
+def end_leftovers(commands: Collection[Sequence[str]], *, parent: int) -> list[int]:
+    """End our own processes that run exactly one of `commands` and are no children of `parent`.
 
-    Two runners on one browser profile and journal would ruin both, so the old one goes before a new one starts.
+    They outlived the supervisord that had started them. Two runners on one browser profile and journal would ruin both,
+    and one that nobody supervises would answer customers for ever.
 
     Returns:
         Their process ids.
     """
+    wanted = {tuple(command) for command in commands}
     leftovers = []
-    for process in psutil.process_iter():
+    for process in psutil.process_iter() if wanted else ():
         with contextlib.suppress(psutil.Error):
-            if process.uids().real == os.getuid() and process.cmdline() == list(command):
+            ours = process.uids().real == os.getuid() and tuple(process.cmdline()) in wanted
+            if ours and process.ppid() != parent:
                 leftovers.append(process)
     for process in leftovers:
         with contextlib.suppress(psutil.Error):

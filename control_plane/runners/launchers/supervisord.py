@@ -122,6 +122,7 @@ class SupervisordLauncher(Launcher):
         self._clients: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._known: set[str] | None = None
         self._reloaded = False
+        self._daemon: int | None = None
 
     # ------------------------------------------------------------------------------------------ define
 
@@ -236,7 +237,7 @@ class SupervisordLauncher(Launcher):
     # ------------------------------------------------------------------------------------------ run
 
     async def start(self, client_id: str) -> None:
-        """Spawn it; what an earlier supervisord left behind of this runner is ended first."""
+        """Spawn it; one that is stopping is waited for."""
         name = name_program(client_id)
         async with self._clients[client_id]:
             observed = await self.get(client_id)
@@ -246,9 +247,6 @@ class SupervisordLauncher(Launcher):
                 raise LauncherRefused("the program is not defined")
             if observed.state in (ProcessState.BACKOFF, ProcessState.STOPPING):
                 await self._stop(client_id)
-            ended = await asyncio.to_thread(end_leftovers, (*self._serve, client_id))
-            if ended:
-                logger.warning("leftover runners were ended", extra={"client_id": client_id, "pids": ended})
             try:
                 await self._rpc.call("startProcess", name, False)
             except SupervisordFault as fault:
@@ -297,8 +295,12 @@ class SupervisordLauncher(Launcher):
         return ObservedRunner(client_id, ProcessState.ABSENT) if info is None else _read(client_id, info)
 
     async def list(self) -> dict[str, ObservedRunner]:
-        """All that supervisord knows, and those of which there is only a file (`absent`)."""
+        """All that supervisord knows, and those of which there is only a file (`absent`).
+
+        The first look at a supervisord ends what an earlier one left running.
+        """
         try:
+            daemon = await self._rpc.call("getPID")
             infos = await self._rpc.call("getAllProcessInfo")
         except SupervisordFault as fault:
             raise LauncherUnavailable(f"supervisord does not tell its processes: {fault}") from fault
@@ -306,6 +308,12 @@ class SupervisordLauncher(Launcher):
         self._known = set(found)
         files = {path.stem.removeprefix("tenant-") for path in self._programs.glob("tenant-*.conf")}
         only_files = {i for i in files - found.keys() if CLIENT_ID.fullmatch(i)}
+        if daemon != self._daemon:
+            commands = [(*self._serve, client_id) for client_id in {*found, *only_files}]
+            ended = await asyncio.to_thread(end_leftovers, commands, parent=daemon)
+            self._daemon = daemon
+            if ended:
+                logger.warning("runners of an earlier supervisord were ended", extra={"pids": ended})
         return {i: _read(i, info) for i, info in found.items()} | {
             i: ObservedRunner(i, ProcessState.ABSENT) for i in only_files
         }

@@ -234,7 +234,7 @@ async def test_after_a_restart_of_supervisord_nothing_runs_until_it_is_started(
     await run(launcher, "acme")
 
 
-async def test_a_runner_that_outlived_its_supervisord_is_ended_before_the_next_one_starts(
+async def test_a_runner_that_outlived_its_supervisord_is_ended_at_the_first_look_at_the_next_one(
     supervisord: Supervisord, launcher: SupervisordLauncher
 ) -> None:
     await run(launcher, "acme")
@@ -242,7 +242,11 @@ async def test_a_runner_that_outlived_its_supervisord_is_ended_before_the_next_o
     assert len(supervisord.processes()) == 1
     supervisord.start()
     await launcher.list()
+    assert supervisord.processes() == []
     await run(launcher, "acme")
+    newcomer = supervisord.launcher()
+    assert (await newcomer.list())["acme"].state is ProcessState.RUNNING
+    await newcomer.aclose()
     assert [process.pid for process in supervisord.processes()] == supervisord.starts("acme")[1:]
 
 
