@@ -31,8 +31,8 @@ class Mails:
             next_attempt_at=now,
             created_at=now,
         )
-        document = mail.model_dump()
-        await self._collection.insert_one({**document, "_id": document.pop("id"), "state": str(mail.state)})
+        document = mail.model_dump(exclude={"id"}) | {"_id": mail.id, "state": str(mail.state)}
+        await self._collection.insert_one(document)
         return mail
 
     async def delete_unsent(self, client_id: str, kind: str) -> None:
