@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 EXIT_CANNOT_START = 1
 EXIT_ALREADY_RUNNING = 3
 PURGE_BUDGET_S = 120.0
+# A predecessor that was told to stop takes up to ten seconds.
+LOCK_WAIT_S = {"serve": 10.0, "purge": 1.0}
 
 
 def _client_id(text: str) -> str:
@@ -82,7 +84,7 @@ def main(arguments: list[str] | None = None) -> int:
     configure_logs(settings.log_level, given.client, sys.stdout if given.command == "serve" else sys.stderr)
     try:
         credentials = read_credentials(directory, given.client)
-        with only_process(directory):
+        with only_process(directory, LOCK_WAIT_S[given.command]):
             if given.command == "serve":
                 asyncio.run(serve(settings, credentials))
             else:

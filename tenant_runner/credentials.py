@@ -13,7 +13,6 @@ from tenant_runner.contract import RunnerCredentials
 
 CREDENTIALS_FILE = "runner.json"
 LOCK_FILE = "runner.lock"
-LOCK_WAIT_S = 10.0
 
 
 class CannotStart(Exception):
@@ -44,7 +43,7 @@ def read_credentials(directory: Path, client_id: str) -> RunnerCredentials:
 
 
 @contextmanager
-def only_process(directory: Path, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
+def only_process(directory: Path, wait_s: float) -> Iterator[None]:
     """Hold the client's directory; the system lets go of it however this process ends.
 
     Raises:

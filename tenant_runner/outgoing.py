@@ -40,6 +40,8 @@ class Outgoing:
             in_reply_to: ids of the messages that it answers.
             last_look: asked right before it leaves for the first time; False drops it.
         """
+        untouched = False
+        began = time.monotonic()
         while True:
             channel = await self._working_channel()
             current = await self._journal.outbound.get(outbound.message_id)
@@ -50,17 +52,20 @@ class Outgoing:
                     await self._journal.outbound.finish(outbound.message_id, "dropped")
                     return "dropped"
                 await self._journal.outbound.sending(outbound, in_reply_to)
-            elif current.state == "sending":
-                if not await self._is_absent(channel, current):
-                    continue
-            else:
+            elif current.state != "sending":
                 return _fate(current.state)
-            await self._send(channel, outbound)
+            elif not untouched and not await self._is_absent(channel, current, patient=_is_patient(began)):
+                continue
+            untouched = not await self._send(channel, outbound)
 
-    async def _send(self, channel: Channel, outbound: Outbound) -> None:
+    async def _send(self, channel: Channel, outbound: Outbound) -> bool:
+        """Send once; False when the channel certainly did not hear of it."""
         try:
             await channel.send(outbound.chat_id, outbound.text, outbound.message_id)
-        except (ChannelNotReady, SendUnknown) as error:
+        except ChannelNotReady:
+            await asyncio.sleep(LOOK_AGAIN_S)
+            return False
+        except SendUnknown as error:
             logger.warning("send has no known end", extra={"message_id": outbound.message_id, "cause": str(error)})
             await asyncio.sleep(LOOK_AGAIN_S)
         except SendRefused as error:
@@ -68,35 +73,37 @@ class Outgoing:
             await self._journal.outbound.finish(outbound.message_id, "failed")
         else:
             await self._journal.outbound.acknowledge(outbound.message_id, "server")
+        return True
 
-    async def _is_absent(self, channel: Channel, outbound: Outbound) -> bool:
+    async def _is_absent(self, channel: Channel, outbound: Outbound, *, patient: bool) -> bool:
         """Whether the channel certainly does not have the message; notes how far it got otherwise."""
-        began = time.monotonic()
-        looks = 0
-        while looks < ABSENT_LOOKS:
+        for look in range(ABSENT_LOOKS):
+            if look:
+                await asyncio.sleep(LOOK_AGAIN_S)
             try:
                 ack = await channel.find(outbound.chat_id, outbound.message_id)
-            except ChannelNotReady:
-                await asyncio.sleep(LOOK_AGAIN_S)
-                return False
+            except ChannelNotReady as error:
+                logger.warning("message not looked up", extra={"message_id": outbound.message_id, "cause": str(error)})
+                ack = "pending"
             if ack is None:
-                looks += 1
-            elif ack == "pending":
-                await self._journal.outbound.acknowledge(outbound.message_id, "pending")
-                if time.monotonic() - began > PENDING_PATIENCE_S:
-                    await self._journal.outbound.finish(outbound.message_id, "unknown")
-                    return False
-                looks = 0
-            elif ack == "failed":
+                continue
+            if ack == "failed":
                 await self._journal.outbound.finish(outbound.message_id, "failed")
-                return False
-            else:
+            elif ack != "pending":
                 await self._journal.outbound.acknowledge(outbound.message_id, ack)
-                return False
-            if looks < ABSENT_LOOKS:
+            elif patient:
+                await self._journal.outbound.acknowledge(outbound.message_id, "pending")
                 await asyncio.sleep(LOOK_AGAIN_S)
-        logger.info("message resent", extra={"message_id": outbound.message_id})
+            else:
+                # Better a message too few than one too many: a person is told to look.
+                await self._journal.outbound.finish(outbound.message_id, "unknown")
+            return False
+        logger.info("message is not there", extra={"message_id": outbound.message_id})
         return True
+
+
+def _is_patient(began: float) -> bool:
+    return time.monotonic() - began < PENDING_PATIENCE_S
 
 
 def _fate(state: str) -> Fate:

@@ -64,6 +64,11 @@ class Sandbox:
         assert response.status_code < 300, response.text
         return response.json()
 
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        response = self._http.post(path, json=body)
+        assert response.status_code < 300, response.text
+        return response.json()
+
     def phone(self, number: str) -> "Phone":
         self.call("POST", "/phone/api/phones", phone=number, name="Dueña")
         return Phone(self, number)
@@ -100,8 +105,8 @@ class Phone:
         answer: dict[str, Any] = self._call("POST", "own", to=to, body=body, **facts)
         return answer
 
-    def raw(self, **message: Any) -> dict[str, Any]:
-        answer: dict[str, Any] = self._call("POST", "raw", **message)
+    def raw(self, message: dict[str, Any]) -> dict[str, Any]:
+        answer: dict[str, Any] = self._sandbox.post(f"/phone/api/{self.number}/raw", message)
         return answer
 
     def patch(self, message_id: str, **changes: Any) -> None:

@@ -243,6 +243,23 @@ async def test_a_broken_channel_right_at_the_send_is_tried_again(house: House) -
     assert house.channel.texts == ["re: hola"]
 
 
+async def test_a_reply_that_nobody_can_look_up_is_given_up_as_unknown(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def cannot_tell(chat_id: str, message_id: str) -> None:
+        raise ChannelNotReady
+
+    monkeypatch.setattr("tenant_runner.outgoing.PENDING_PATIENCE_S", 0.3)
+    monkeypatch.setattr(house.channel, "find", cannot_tell)
+    house.channel.trouble = [SendUnknown]
+    await house.receive(incoming("hola"))
+    await house.settled()
+    assert house.channel.sent == []
+    acks = [event.ack for event in await house.events() if isinstance(event, MessageAcknowledged)]
+    assert acks == ["pending", "unknown"]
+    assert await house.statuses() == [(CHAT, "waiting_for_human", "send_unknown")]
+
+
 async def test_a_refused_reply_is_told_as_failed_and_not_repeated(house: House) -> None:
     house.channel.trouble = [SendRefused]
     await house.receive(incoming("hola"))

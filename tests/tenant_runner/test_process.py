@@ -1,29 +1,334 @@
-"""The runner as a process, against the WhatsApp stand-in in a real browser."""
+"""The runner as a process, against the WhatsApp stand-in in a real browser: crashes, outages, restarts."""
 
+import asyncio
+import json
+import sqlite3
+import subprocess
 from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
 
+import pytest
+from pydantic import SecretStr
+
+from tenant_runner.contract import OpenAIAssistant, PurgeReport
 from tests.conftest import wait_for
 from tests.tenant_runner.control_plane import FakeControlPlane
-from tests.tenant_runner.installation import RunnerProcess, Sandbox
+from tests.tenant_runner.installation import REPOSITORY, Phone, RunnerProcess, Sandbox
+from tests.tenant_runner.openai_stand_in import OpenAIStandIn
 
 CUSTOMER = "5491155550001"
+HOURS = "Abrimos de 9 a 18."
+DEFAULT = "Gracias por escribir."
+KEY = "sk-test-0000000000000000001a"
 
 
-async def test_a_scanned_runner_answers_and_tells_the_control_plane(
-    runner: RunnerProcess, sandbox: Sandbox, control_plane: FakeControlPlane, new_number: Callable[[], str]
+@pytest.fixture
+def phone(sandbox: Sandbox, new_number: Callable[[], str]) -> Phone:
+    return sandbox.phone(new_number())
+
+
+def openai_assistant(api: OpenAIStandIn, key: str = KEY) -> OpenAIAssistant:
+    return OpenAIAssistant(
+        api_key=SecretStr(key),
+        base_url=api.base_url,
+        model="gpt-6-luna",
+        instructions="Sos la panadería. El horario es de 9 a 18.",
+    )
+
+
+def has_sent(phone: Phone, count: int) -> bool:
+    return len(phone.sent(CUSTOMER)) == count
+
+
+def qr_codes_shown(control_plane: FakeControlPlane) -> set[str | None]:
+    return {session.qr for session in control_plane.sessions} - {None}
+
+
+async def test_a_scanned_runner_answers_tells_and_stops_cleanly(
+    runner: RunnerProcess, phone: Phone, control_plane: FakeControlPlane
 ) -> None:
-    phone = sandbox.phone(new_number())
     runner.start()
     session = await runner.link(phone)
     assert session.phone == phone.number
     phone.incoming(CUSTOMER, "¿A qué hora abren?", pushname="Ana")
-    await wait_for(lambda: phone.sent(CUSTOMER) == ["Abrimos de 9 a 18."], deadline_s=30)
+    await wait_for(lambda: phone.sent(CUSTOMER) == [HOURS], deadline_s=30)
     await wait_for(lambda: len(control_plane.messages()) == 2, deadline_s=15)
     question, answer = control_plane.messages()
     assert (question.author, question.contact_name, question.contact_phone) == ("contact", "Ana", CUSTOMER)
     assert (answer.author, answer.in_reply_to) == ("assistant", (question.message_id,))
     await wait_for(lambda: control_plane.acks(answer.message_id)[:2] == ["server", "delivered"], deadline_s=15)
+    began = datetime.now(UTC)
     assert await runner.stop() == 0
+    assert datetime.now(UTC) - began < timedelta(seconds=10)
     assert runner.browsers() == []
     assert control_plane.session is not None
     assert control_plane.session.state == "STOPPED"
+    log = runner.log.read_text()
+    for secret in (runner.token, *qr_codes_shown(control_plane), "¿A qué hora", HOURS):
+        assert str(secret) not in log
+    assert all(json.loads(line)["client_id"] == "c1" for line in log.splitlines())
+
+
+async def test_a_restart_needs_no_new_code_and_answers_what_came_meanwhile(
+    runner: RunnerProcess, phone: Phone, control_plane: FakeControlPlane
+) -> None:
+    runner.start()
+    await runner.link(phone)
+    phone.incoming(CUSTOMER, "hola")
+    await wait_for(lambda: phone.sent(CUSTOMER) == [DEFAULT], deadline_s=30)
+    shown = qr_codes_shown(control_plane)
+    assert await runner.stop() == 0
+    phone.incoming(CUSTOMER, "¿Horario?")
+    runner.start()
+    await runner.wait_for_session("WORKING")
+    await wait_for(lambda: phone.sent(CUSTOMER) == [DEFAULT, HOURS], deadline_s=30)
+    assert qr_codes_shown(control_plane) == shown
+    assert len(phone.events("linked")) == 1
+
+
+async def test_killing_the_runner_in_the_middle_of_a_turn_answers_once(
+    runner: RunnerProcess, phone: Phone, control_plane: FakeControlPlane, openai_api: OpenAIStandIn
+) -> None:
+    control_plane.change(assistant=openai_assistant(openai_api))
+    runner.start()
+    await runner.link(phone)
+    await openai_api.fail("/responses", think_s=3)
+    phone.incoming(CUSTOMER, "¿Cuál es el horario?")
+
+    async def thinking() -> Any:
+        return await openai_api.requests("/responses")
+
+    await wait_for(thinking, deadline_s=20)
+    runner.kill()
+    runner.start()
+    await runner.wait_for_session("WORKING")
+    await wait_for(lambda: phone.sent(CUSTOMER), deadline_s=60)
+    await wait_for(lambda: len(control_plane.messages("assistant")) == 1, deadline_s=20)
+    await asyncio.sleep(3)
+    assert len(phone.sent(CUSTOMER)) == 1
+    assert "9 a 18" in phone.sent(CUSTOMER)[0]
+    assert len(control_plane.messages("contact")) == 1
+    assert len(runner.browsers()) == 1
+    assert len(phone.events("linked")) == 1
+
+
+@pytest.mark.parametrize("moment", ["chatstate", "sent"])
+async def test_killing_the_runner_around_the_send_never_sends_twice(
+    runner: RunnerProcess, phone: Phone, control_plane: FakeControlPlane, moment: str
+) -> None:
+    runner.start()
+    await runner.link(phone)
+    phone.incoming(CUSTOMER, "¿Horario?")
+    # Typing is the last thing before the message leaves; "sent" is the phone's word that it left.
+    await wait_for(lambda: phone.events(moment), deadline_s=30, interval_s=0.01)
+    runner.kill()
+    runner.start()
+    await runner.wait_for_session("WORKING")
+    await wait_for(lambda: len(control_plane.messages("assistant")) == 1, deadline_s=60)
+    [reply] = control_plane.messages("assistant")
+    await wait_for(lambda: "server" in control_plane.acks(reply.message_id), deadline_s=60)
+    assert [event["copies"] for event in phone.events("sent")] == [1]
+    status = (await runner.http.get("/status")).json()
+    assert status["open_turns"] == 0
+
+
+@pytest.mark.parametrize("it_left", [True, False])
+async def test_a_message_that_a_crash_left_in_doubt_is_looked_up_on_the_page(
+    runner: RunnerProcess, phone: Phone, control_plane: FakeControlPlane, it_left: bool
+) -> None:
+    runner.start()
+    await runner.link(phone)
+    phone.incoming(CUSTOMER, "¿Horario?")
+    await wait_for(lambda: control_plane.messages("assistant"), deadline_s=30)
+    [sent] = control_plane.messages("assistant")
+    await wait_for(lambda: "server" in control_plane.acks(sent.message_id), deadline_s=30)
+    await runner.stop()
+    # As a crash leaves it between the note that it leaves and the server's word.
+    message_id = sent.message_id if it_left else sent.message_id[:-4] + "ABCD"
+    with closing(sqlite3.connect(runner.directory / "journal.sqlite3")) as journal, journal:
+        journal.execute(
+            "INSERT OR REPLACE INTO outbound (message_id, chat_id, author, text, state, created_at)"
+            " VALUES (?, ?, 'agent', 'en duda', 'sending', 0)",
+            (message_id, sent.chat_id),
+        )
+    runner.start()
+    expected = ["delivered"] if it_left else ["server"]
+    await wait_for(lambda: control_plane.acks(message_id)[-1:] == expected or phone.sent(CUSTOMER)[1:], deadline_s=60)
+    await wait_for(lambda: set(control_plane.acks(message_id)) & {"server", "delivered"}, deadline_s=30)
+    assert phone.sent(CUSTOMER) == [HOURS, *([] if it_left else ["en duda"])]
+
+
+async def test_a_killed_browser_comes_back_without_a_code(
+    runner: RunnerProcess, phone: Phone, control_plane: FakeControlPlane
+) -> None:
+    runner.start()
+    await runner.link(phone)
+    shown = qr_codes_shown(control_plane)
+    [browser] = runner.browsers()
+    browser.kill()
+    await wait_for(lambda: runner.browsers() not in ([], [browser]), deadline_s=60)
+    await runner.wait_for_session("WORKING")
+    phone.incoming(CUSTOMER, "¿Horario?")
+    await wait_for(lambda: phone.sent(CUSTOMER) == [HOURS], deadline_s=30)
+    assert qr_codes_shown(control_plane) == shown
+    assert "reconnecting" in {session.reason for session in control_plane.sessions}
+
+
+async def test_answers_go_on_without_the_control_plane_and_it_learns_everything_later(
+    runner: RunnerProcess, phone: Phone, control_plane: FakeControlPlane
+) -> None:
+    runner.start()
+    await runner.link(phone)
+    await control_plane.stop()
+    for number in (1, 2, 3):
+        phone.incoming(CUSTOMER, f"¿Horario {number}?")
+        await wait_for(partial(has_sent, phone, number), deadline_s=30)
+    await control_plane.start()
+    await wait_for(lambda: len(control_plane.messages()) == 6, deadline_s=60)
+    sequences = [event.sequence for event in control_plane.events]
+    assert sequences == list(range(1, len(sequences) + 1))
+    assert [message.author for message in control_plane.messages()] == ["contact", "assistant"] * 3
+
+
+async def test_a_runner_started_without_the_control_plane_waits_and_keeps_no_configuration(
+    runner: RunnerProcess, control_plane: FakeControlPlane, openai_api: OpenAIStandIn
+) -> None:
+    control_plane.change(assistant=openai_assistant(openai_api))
+    await control_plane.stop()
+    runner.start()
+    session = await runner.wait_for_session("STARTING", "preparing")
+    assert session.phase is None
+    refused = await runner.http.post("/process-message", json={"contact": "web-1", "text": "hola"})
+    assert (refused.status_code, refused.json()["type"]) == (503, "/problems/not-configured")
+    await control_plane.start()
+    await runner.wait_for_session("SCAN_QR_CODE")
+    answer = await runner.http.post("/process-message", json={"contact": "web-1", "text": "¿Cuál es el horario?"})
+    assert "9 a 18" in answer.json()["reply"]
+    await runner.stop()
+    needle = KEY.encode()
+    files = [path for path in runner.data_directory.rglob("*") if path.is_file() and not path.is_symlink()]
+    assert [path for path in files if needle in path.read_bytes()] == []
+
+
+async def test_a_new_key_answers_the_turn_that_waited_for_it(
+    runner: RunnerProcess, phone: Phone, control_plane: FakeControlPlane, openai_api: OpenAIStandIn
+) -> None:
+    control_plane.change(assistant=openai_assistant(openai_api, "sk-bad-00000000000000000000"))
+    runner.start()
+    await runner.link(phone)
+    phone.incoming(CUSTOMER, "¿Cuál es el horario?")
+    await wait_for(lambda: control_plane.problems() == ["bad_key"], deadline_s=30)
+    assert phone.sent() == []
+    control_plane.change(assistant=openai_assistant(openai_api))
+    await wait_for(lambda: len(phone.sent(CUSTOMER)) == 1, deadline_s=30)
+    assert "9 a 18" in phone.sent(CUSTOMER)[0]
+    await wait_for(lambda: control_plane.problems() == ["bad_key", None], deadline_s=15)
+
+
+async def test_unlinking_on_the_phone_shows_codes_again_and_says_why(
+    runner: RunnerProcess, phone: Phone, control_plane: FakeControlPlane
+) -> None:
+    runner.start()
+    await runner.link(phone)
+    phone.unlink()
+    session = await runner.wait_for_session("SCAN_QR_CODE", "unlinked")
+    await wait_for(lambda: control_plane.session and control_plane.session.qr, deadline_s=30)
+    assert session.phone is None
+    await runner.link(phone)
+    phone.incoming(CUSTOMER, "¿Horario?")
+    await wait_for(lambda: phone.sent(CUSTOMER) == [HOURS], deadline_s=30)
+
+
+async def test_a_wrong_number_is_logged_out_and_the_right_one_let_in(
+    runner: RunnerProcess,
+    sandbox: Sandbox,
+    phone: Phone,
+    control_plane: FakeControlPlane,
+    new_number: Callable[[], str],
+) -> None:
+    assert control_plane.config is not None
+    wrong = sandbox.phone(new_number())
+    channel = control_plane.config.channel.model_copy(update={"expected_phone": phone.number})
+    control_plane.change(channel=channel)
+    runner.start()
+    session = await runner.wait_for_session("SCAN_QR_CODE", "code_shown")
+    assert session.qr is not None
+    wrong.scan(session.qr)
+    session = await runner.wait_for_session("SCAN_QR_CODE", "wrong_number")
+    assert session.detail == f"scanned with …{wrong.number[-4:]}, expected …{phone.number[-4:]}"
+    await wait_for(lambda: wrong.events("unlinked"), deadline_s=30)
+    wrong.incoming(CUSTOMER, "¿Horario?")
+
+    async def has_code() -> Any:
+        return (await runner.wait_for_session("SCAN_QR_CODE", "wrong_number")).qr
+
+    await wait_for(has_code, deadline_s=30)
+    assert (await runner.link(phone)).phone == phone.number
+    assert wrong.sent() == []
+    assert "WORKING" not in {s.state for s in control_plane.sessions if s.phone == wrong.number}
+
+
+async def test_a_number_bound_to_the_client_after_linking_changes_nothing_for_it(
+    runner: RunnerProcess, phone: Phone, control_plane: FakeControlPlane
+) -> None:
+    runner.start()
+    await runner.link(phone)
+    assert control_plane.config is not None
+    control_plane.change(channel=control_plane.config.channel.model_copy(update={"bound_phone": phone.number}))
+
+    async def applied() -> Any:
+        status = (await runner.http.get("/status")).json()
+        return status["config_revision"] == 2 and status["session"]["state"] == "WORKING"
+
+    await wait_for(applied, deadline_s=30)
+    assert [session.phase for session in control_plane.sessions].count("browser") <= 1
+
+
+async def test_one_client_never_runs_twice(runner: RunnerProcess, control_plane: FakeControlPlane) -> None:
+    runner.start()
+    await runner.wait_for_session("SCAN_QR_CODE")
+    for command in (("serve",), ("purge", "--everything")):
+        second = await asyncio.to_thread(
+            subprocess.run,
+            runner.command(*command),
+            cwd=REPOSITORY,
+            env=runner.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert second.returncode == 3
+        assert "has a runner already" in second.stdout + second.stderr
+    assert (await runner.http.get("/health")).status_code == 200
+
+
+async def test_purging_beside_a_stopped_runner_deletes_here_and_at_the_provider(
+    runner: RunnerProcess, control_plane: FakeControlPlane, openai_api: OpenAIStandIn
+) -> None:
+    control_plane.change(assistant=openai_assistant(openai_api))
+    runner.start()
+    await runner.wait_for_session("SCAN_QR_CODE")
+    await runner.http.post("/process-message", json={"contact": "web-1", "text": "¿Cuál es el horario?"})
+    assert len(await openai_api.conversations()) == 1
+    await runner.stop()
+
+    async def purge(*arguments: str) -> PurgeReport:
+        done = await asyncio.to_thread(
+            subprocess.run,
+            runner.command("purge", *arguments),
+            cwd=REPOSITORY,
+            env=runner.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr
+        return PurgeReport.model_validate_json(done.stdout)
+
+    assert (await purge("--before", "2020-01-01T00:00:00Z")).remote_conversations == 0
+    report = await purge("--everything")
+    assert (report.messages, report.threads, report.remote_conversations, report.failed) == (2, 1, 1, 0)
+    assert await openai_api.state() == {"conversations": [], "orphaned_items": 0, "stored_responses": 0}

@@ -159,6 +159,7 @@ def test_our_own_logout_is_not_taken_for_the_phones() -> None:
     page = Page()
     page.works()
     page.watch.logout_wanted()
+    page.works()
     page.says(ready=False)
     page.shows_code("code-1")
     assert page.shown == ("SCAN_QR_CODE", "code_shown")

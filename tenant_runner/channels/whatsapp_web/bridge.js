@@ -121,16 +121,24 @@
       return { result: text(result?.messageSendResult ?? result), id: String(sent.id) };
     },
 
-    // How far a message of ours got; null when neither memory nor the page's store has it.
+    // How far a message of ours got; null when it is certainly not there. Fails when that cannot be told.
     async find({ chat, id }) {
-      if (!WPP.chat.get(chat)) await within(WPP.chat.find(chat), 10000);
+      // The list of chats is complete once the page is synchronised: no chat, no message.
+      if (!WPP.chat.get(chat)) return null;
       try {
-        const msg = await within(WPP.chat.getMessageById(id), 10000);
-        return msg ? ackName(msg.ack) : null;
+        const msg = await within(WPP.chat.getMessageById(id), 5000);
+        if (msg) return ackName(msg.ack);
       } catch (error) {
         if (error?.code === 'msg_not_found') return null;
-        throw error;
       }
+      // Not every version of the page can search: read the chat's newest messages then.
+      const newest = [];
+      for (const direction of ['before', 'after']) {
+        newest.push(...(await within(WPP.chat.getMessages(chat, { count: 50, direction }), 5000)));
+      }
+      if (!newest.length) throw new Error('the chat has no messages to compare with');
+      const msg = newest.find((each) => String(each.id) === id);
+      return msg ? ackName(msg.ack) : null;
     },
 
     async markRead({ chat }) {

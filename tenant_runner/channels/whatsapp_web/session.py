@@ -351,6 +351,7 @@ class WhatsAppWebSession:
         try:
             await self._page.logout()
         except PageBroken as error:
+            self._watch.logout_wanted(wanted=False)
             raise ChannelNotReady(str(error)) from error
         finally:
             self._nudge.set()

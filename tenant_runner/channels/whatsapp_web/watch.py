@@ -65,9 +65,9 @@ class LinkWatch:
         self._consumed = None
         self._waits.pop("passkey", None)
 
-    def logout_wanted(self) -> None:
-        """The coming logout is our own doing."""
-        self._logout_wanted = True
+    def logout_wanted(self, *, wanted: bool = True) -> None:
+        """The coming logout is our own doing; or not, because it could not be asked for."""
+        self._logout_wanted = wanted
 
     def _waited(self, step: str, now: float) -> float:
         """Seconds since this step began; other steps end with it."""
@@ -122,7 +122,7 @@ class LinkWatch:
         facts = {"phone": status.phone or self.linked_phone, "push_name": status.name}
         if status.working:
             self._waits = {}
-            self._cause, self._consumed, self._logout_wanted = None, None, False
+            self._cause, self._consumed = None, None
             self._was_working = True
             self.linked_phone = status.phone or self.linked_phone
             self._snapshot.change(SessionState.WORKING, SessionReason.CONNECTED, **facts)
