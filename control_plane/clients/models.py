@@ -24,7 +24,9 @@ def _new_slug() -> str:
 
 
 def _now() -> datetime:
-    return datetime.now(UTC)
+    now = datetime.now(UTC)
+    # The database keeps milliseconds: what was just made and what is read later are the same.
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
 
 def _digits(phone: str) -> str:

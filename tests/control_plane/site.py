@@ -1,0 +1,167 @@
+"""The web process over real HTTP, in the test's own event loop."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx2
+import uvicorn
+from fastapi import FastAPI
+
+from control_plane.accounts.repository import Accounts
+from control_plane.accounts.service import create_admin, create_api_key
+from control_plane.app import create_app
+from control_plane.clients.models import Client
+from control_plane.clients.repository import Clients
+from control_plane.database import Database, ensure_indexes
+from control_plane.security import Cipher
+from control_plane.settings import Settings
+
+AUTOMATIC = {"kind": "automatic", "default_answer": "Gracias por escribir."}
+START_DEADLINE_S = 20
+
+
+def change(settings: Settings, **values: Any) -> Settings:
+    """The settings with other values."""
+    return Settings(**(settings.model_dump() | values))
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to pytest."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@contextlib.asynccontextmanager
+async def serve(settings: Settings) -> AsyncIterator[FastAPI]:
+    """Run the web process on the settings' port for as long as the block lasts."""
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app, host="127.0.0.1", port=settings.port, log_config=None, access_log=False, timeout_graceful_shutdown=2
+    )
+    server = _Server(config)
+    task = asyncio.create_task(server.serve())
+    try:
+        async with asyncio.timeout(START_DEADLINE_S):
+            while not server.started:
+                if task.done():
+                    await task
+                await asyncio.sleep(0.01)
+        yield app
+    finally:
+        server.should_exit = True
+        await task
+
+
+@dataclass
+class Site:
+    """A running web process and hands for it.
+
+    Attributes:
+        visitor: a browser that nobody logged in with.
+        api: the admin's JSON API with a valid key.
+    """
+
+    app: FastAPI
+    settings: Settings
+    database: Database
+    visitor: httpx2.AsyncClient
+    api: httpx2.AsyncClient
+    password: str
+
+    @property
+    def clients(self) -> Clients:
+        return Clients(self.database)
+
+    @property
+    def cipher(self) -> Cipher:
+        cipher: Cipher = self.app.state.cipher
+        return cipher
+
+    def browser(self) -> httpx2.AsyncClient:
+        """A new one, without cookies; close it."""
+        return httpx2.AsyncClient(base_url=str(self.visitor.base_url), timeout=30, trust_env=False)
+
+    async def create(self, name: str = "Panadería Sol", **values: Any) -> Client:
+        """Create a client over the API; its record."""
+        body = {"name": name, "email": "ana@example.com", "assistant": AUTOMATIC, **values}
+        response = await self.api.post("/api/admin/clients", json=body)
+        assert response.status_code == 201, response.text
+        client = await self.clients.get(response.json()["id"])
+        assert client is not None
+        return client
+
+    def runner(self, client: Client) -> "RunnerSide":
+        """The client's runner, as the control plane hears it."""
+        return RunnerSide(self, self.cipher.decrypt(client.runner_token_encrypted))
+
+
+class RunnerSide:
+    """Posts deliveries as a runner does."""
+
+    def __init__(self, site: Site, token: str) -> None:
+        self._http = site.visitor
+        self.headers = {"X-Api-Key": token}
+        self.started_at = datetime.now(UTC)
+
+    async def config(self) -> httpx2.Response:
+        return await self._http.get("/internal/runner/config", headers=self.headers)
+
+    async def deliver(self, *events: dict[str, Any], **values: Any) -> httpx2.Response:
+        """Deliver; `values` replace those of the delivery."""
+        session = {"state": "STARTING", "reason": "preparing", "since": self.started_at.isoformat()}
+        body: dict[str, Any] = {
+            "instance": "first",
+            "started_at": self.started_at.isoformat(),
+            "journal_id": "journal",
+            "config_revision": 1,
+            "session": session,
+            "events": events,
+        } | values
+        body["session"] = session | body["session"]
+        return await self._http.post("/internal/runner/events", headers=self.headers, json=body)
+
+
+def event(sequence: int, **payload: Any) -> dict[str, Any]:
+    """An event of a journal; its id follows from the sequence."""
+    return {
+        "id": f"event-{sequence}",
+        "sequence": sequence,
+        "timestamp": datetime.now(UTC).isoformat(),
+        "payload": payload,
+    }
+
+
+def message(sequence: int, message_id: str, **values: Any) -> dict[str, Any]:
+    """A message of a contact."""
+    payload = {
+        "event": "message.any",
+        "message_id": message_id,
+        "chat_id": "5491122223333@c.us",
+        "author": "contact",
+        "text": "hola",
+        "sent_at": datetime.now(UTC).isoformat(),
+    }
+    return event(sequence, **(payload | values))
+
+
+@contextlib.asynccontextmanager
+async def open_site(settings: Settings, database: Database) -> AsyncIterator[Site]:
+    """A site with an admin and an API key, its indexes made."""
+    await ensure_indexes(database)
+    accounts = Accounts(database)
+    password = await create_admin(accounts=accounts)
+    assert password is not None
+    key = await create_api_key(accounts=accounts)
+    base_url = f"http://127.0.0.1:{settings.port}"
+    async with (
+        serve(settings) as app,
+        httpx2.AsyncClient(base_url=base_url, timeout=30, trust_env=False) as visitor,
+        httpx2.AsyncClient(base_url=base_url, timeout=30, trust_env=False, headers={"X-Api-Key": key}) as api,
+    ):
+        yield Site(app, settings, database, visitor, api, password)
