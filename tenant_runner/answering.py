@@ -82,6 +82,8 @@ class Answering:
     async def answer(self, turn: Turn) -> Turn | None:
         """Work on a turn until it has a reply in the journal; None when it was closed without one."""
         unavailable_since: float | None = None
+        if turn.failing_since is None and await self._is_too_late(turn):
+            return None
         while True:
             if await self._journal.chats.suspended(turn.chat_id):
                 await self._journal.turns.close(turn, "suspended")
@@ -117,6 +119,16 @@ class Answering:
                 await _wait(changed, self._retry_delay(turn.attempts, error.retry_after_s))
             else:
                 return await self._journal.turns.replied(turn, reply)
+
+    async def _is_too_late(self, turn: Turn) -> bool:
+        """After an outage of this runner nobody wants a burst of late answers; a person is told instead."""
+        newest = await self._journal.messages.newest_of_turn(turn.turn_id)
+        if newest is None or now() - newest <= self._patience.too_old_s:
+            return False
+        async with self._journal.transaction():
+            await self._journal.chats.wait_for_human(turn.chat_id, "too_old")
+            await self._journal.turns.close(turn, "too_old")
+        return True
 
     def _retry_delay(self, attempts: int, asked_s: float) -> float:
         delay_s: float = min(

@@ -152,3 +152,8 @@ class Messages:
             "SELECT sequence, text FROM messages WHERE turn_id = ? ORDER BY sequence", turn_id
         )
         return [Line(row["sequence"], "user", row["text"]) for row in rows]
+
+    async def newest_of_turn(self, turn_id: int) -> float | None:
+        """When the last message of a turn was stored, in seconds since the epoch."""
+        row = await self._database.row("SELECT max(recorded_at) AS newest FROM messages WHERE turn_id = ?", turn_id)
+        return None if row["newest"] is None else float(row["newest"])

@@ -86,6 +86,8 @@ def test_a_leftover_browser_is_ended_and_no_other(
 async def test_closing_leaves_no_process_and_a_second_browser_replaces_the_first(profile: Path) -> None:
     chromium = CHROMIUM if CHROMIUM.exists() else None
     first = await Browser.open(profile, chromium=chromium, arguments=())
+    page = await first.page(scripts=(), events={})
+    assert "Headless" not in await page.evaluate("navigator.userAgent")
     second = await Browser.open(profile, chromium=chromium, arguments=())
     await asyncio.wait_for(first.lost.wait(), 20)
     await first.close()

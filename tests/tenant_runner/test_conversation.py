@@ -206,6 +206,21 @@ async def test_a_message_that_waited_for_its_turn_when_it_crashed_is_answered(ho
     assert house.channel.texts == ["re: hola"]
 
 
+async def test_what_waited_through_a_long_outage_of_the_runner_is_left_to_a_person(house: House) -> None:
+    house.assistant.gate.clear()
+    await house.receive(incoming("hola"))
+    await house.receive(incoming("hola", chat=OTHER_CHAT))
+    await wait_for(lambda: len(house.assistant.asked) == 2)
+    await house.conversation.stop()
+    await house.journal.database.run("UPDATE messages SET recorded_at = recorded_at - 1000 WHERE chat_id = ?", CHAT)
+    house.assistant.gate = asyncio.Event()
+    house.assistant.gate.set()
+    await house.restart()
+    await house.settled()
+    assert [chat for chat, _, _ in house.channel.sent] == [OTHER_CHAT]
+    assert await house.statuses() == [(CHAT, "waiting_for_human", "too_old")]
+
+
 async def test_a_reply_that_left_before_the_crash_is_not_sent_again(house: House) -> None:
     house.channel.trouble = [SendUnknown]
     house.channel.delivers_in_trouble = True

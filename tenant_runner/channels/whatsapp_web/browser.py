@@ -85,9 +85,19 @@ class Browser:
         for script in scripts:
             await self._context.add_init_script(script=script)
         page = self._context.pages[0] if self._context.pages else await self._context.new_page()
+        await self._name_properly(page)
         page.on("crash", lambda _: self.lost.set())
         page.on("close", lambda _: self.lost.set())
         return page
+
+    async def _name_properly(self, page: Page) -> None:
+        # WhatsApp Web turns browsers away whose name it does not know, and "HeadlessChrome" is one of them.
+        agent = str(await page.evaluate("navigator.userAgent"))
+        if "HeadlessChrome" in agent:
+            devtools = await self._context.new_cdp_session(page)
+            await devtools.send(
+                "Emulation.setUserAgentOverride", {"userAgent": agent.replace("HeadlessChrome", "Chrome")}
+            )
 
     async def close(self) -> None:
         """Close politely, so that the profile is written; kill what does not close in time."""
