@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 LEASE_S = 15.0
 RENEW_S = 4.0
 LOOK_S = 1.0
-STOP_DEADLINE_S = 8.0
+STOP_DEADLINE_S = 5.0
 
 
 @dataclass
@@ -49,8 +49,18 @@ class Context:
     database: Database
     launcher: Launcher
     cipher: Cipher
+    reconciler: Reconciler = field(init=False)
     seen: object = field(default=None)
     reconciled_at: float = field(default=float("-inf"))
+
+    def __post_init__(self) -> None:
+        self.reconciler = Reconciler(
+            launcher=self.launcher,
+            runners=Runners(self.database),
+            settings=self.settings,
+            token_of=self.token_of,
+            finish_deletion=lambda client_id: finish_deletion(client_id, database=self.database),
+        )
 
     def token_of(self, client: Client) -> str:
         """The client's runner token."""
@@ -58,27 +68,21 @@ class Context:
 
 
 async def reconcile_runners(context: Context) -> None:
-    """At every interval, and at once when somebody wants something else."""
+    """At every interval, and at once when somebody wants something else or something is going on."""
     clients = await Clients(context.database).list()
     wanted = [(c.id, c.wanted, c.restarts, c.deleting_since, c.port) for c in clients]
-    loop = asyncio.get_running_loop()
-    due = loop.time() - context.reconciled_at >= context.settings.reconcile_interval_s
-    if wanted == context.seen and not due:
+    now = asyncio.get_running_loop().time()
+    due = now - context.reconciled_at >= context.settings.reconcile_interval_s
+    if wanted == context.seen and not due and not context.reconciler.is_unsettled:
         return
-    reconciler = Reconciler(
-        launcher=context.launcher,
-        runners=Runners(context.database),
-        settings=context.settings,
-        token_of=context.token_of,
-        finish_deletion=lambda client_id: finish_deletion(client_id, database=context.database),
-    )
     sessions = await Sessions(context.database).list()
     heard_at = {client_id: s.heard_at for client_id, s in sessions.items() if s.heard_at is not None}
+    # Remembered before the pass: one that fails is repeated at the next interval, not at every look.
+    context.seen, context.reconciled_at = wanted, now
     try:
-        await reconciler.reconcile(clients, heard_at)
+        await context.reconciler.reconcile(clients, heard_at)
     except LauncherUnavailable as error:
         logger.warning("supervisord did not answer", extra={"error": str(error)})
-    context.seen, context.reconciled_at = wanted, loop.time()
 
 
 async def deliver_mail(context: Context) -> None:
@@ -120,6 +124,8 @@ JOBS = (
 
 def run(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT."""
+    # It warns of every look that is left out because the one before still works; that is as it should be.
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)
     asyncio.run(serve(settings))
 
 
@@ -153,22 +159,24 @@ async def _hold_lease(context: Context, leases: Leases, holder: str, stop: async
     held_until = float("-inf")
     loop = asyncio.get_running_loop()
     while not stop.is_set():
+        asked_at = loop.time()
         try:
-            held = await leases.acquire(SCHEDULER, holder, LEASE_S) is not None
-            held_until = loop.time() + LEASE_S if held else float("-inf")
-        except PyMongoError as error:
+            async with asyncio.timeout(RENEW_S):
+                held = await leases.acquire(SCHEDULER, holder, LEASE_S) is not None
+            held_until = asked_at + LEASE_S if held else float("-inf")
+        except (PyMongoError, TimeoutError) as error:
             logger.warning("lease could not be renewed", extra={"error": type(error).__name__})
         if loop.time() < held_until and jobs is None:
             logger.info("scheduler became active", extra={"holder": holder})
             jobs = _start_jobs(context, running)
         elif loop.time() >= held_until and jobs is not None:
             logger.warning("scheduler lost its lease", extra={"holder": holder})
-            await _stop_jobs(jobs, running)
+            await _stop_jobs(jobs, running, context)
             jobs = None
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), RENEW_S if held_until > loop.time() else LOOK_S)
     if jobs is not None:
-        await _stop_jobs(jobs, running)
+        await _stop_jobs(jobs, running, context)
 
 
 def _start_jobs(context: Context, running: set[asyncio.Task[None]]) -> AsyncIOScheduler:
@@ -205,11 +213,13 @@ async def _run_job(job: Job, context: Context, running: set[asyncio.Task[None]])
         running.discard(task)
 
 
-async def _stop_jobs(scheduler: AsyncIOScheduler, running: set[asyncio.Task[None]]) -> None:
+async def _stop_jobs(scheduler: AsyncIOScheduler, running: set[asyncio.Task[None]], context: Context) -> None:
+    """End what runs: a cleanup or a start may finish, within the deadline; everything can be repeated."""
     scheduler.pause()
     pending = set(running)
     if pending:
         _done, late = await asyncio.wait(pending, timeout=STOP_DEADLINE_S)
         for task in late:
             task.cancel()
+    await context.reconciler.aclose()
     scheduler.shutdown(wait=False)

@@ -5,17 +5,21 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict
 
+from control_plane.runners.brake import Brake
+
 
 class RunnerState(StrEnum):
-    """A runner as the portal shows it."""
+    """A runner's process as the portal shows it; `lost`: its launcher does not answer, so that nothing is known."""
 
     STOPPED = "stopped"
     WAITING = "waiting"
     STARTING = "starting"
     RUNNING = "running"
+    STOPPING = "stopping"
     CRASH_LOOP = "crash_loop"
     FAILED = "failed"
     REMOVING = "removing"
+    LOST = "lost"
 
 
 class Runner(BaseModel):
@@ -25,8 +29,8 @@ class Runner(BaseModel):
         message: what is wrong, in plain words, with what happens next; None when nothing is.
         applied_restarts: how many of the restarts that people asked for were done.
         run: the process that was seen last; another one that nobody asked for means a crash.
-        crashes: moments of the last crashes.
-        not_before: the crash brake: no start earlier than this.
+        brake: counts crashes, and holds what crashes again and again.
+        silent_restarts: restarts in a row because the process did not answer.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -37,5 +41,5 @@ class Runner(BaseModel):
     since: datetime | None = None
     applied_restarts: int = 0
     run: str | None = None
-    crashes: tuple[datetime, ...] = ()
-    not_before: datetime | None = None
+    brake: Brake = Brake()
+    silent_restarts: int = 0

@@ -1,10 +1,17 @@
 """Deleting in a runner's journal and at the AI provider, whether the runner runs or not."""
 
+import asyncio
+import time
 from datetime import datetime
 
 from control_plane.runners.gateway import RunnerGateway, RunnerUnreachable
-from control_plane.runners.launchers.base import Launcher, ProcessState
+from control_plane.runners.launchers.base import UP, Launcher, ProcessState
 from tenant_runner.contract import PurgeReport, PurgeRequest
+
+# A runner that was just started opens its port within seconds.
+START_PATIENCE_S = 30.0
+RETRY_S = 0.5
+PRESENT = UP | {ProcessState.STOPPING}
 
 
 async def purge_client(
@@ -12,15 +19,18 @@ async def purge_client(
 ) -> PurgeReport:
     """Purge through the runner if its process runs, else by a process of the launcher's.
 
+    A process that runs holds its journal's lock: another one would wait for it in vain.
+
     Raises:
-        Problem: the runner answered that it could not.
-        LauncherError: neither way worked; nothing is lost, the next purge does it.
+        Problem: the process runs, and does not answer or could not do it.
+        LauncherError: it does not run, or nobody knows; nothing is lost, the next purge does it.
     """
-    observed = await launcher.get(client_id)
-    if observed.state is ProcessState.RUNNING:
+    ends = time.monotonic() + START_PATIENCE_S
+    while (await launcher.get(client_id)).state in PRESENT:
         try:
             return await gateway.purge(PurgeRequest(before=before))
         except RunnerUnreachable:
-            # It holds the journal's lock while it runs: the launcher's own process would wait for it in vain.
-            await launcher.stop(client_id)
+            if time.monotonic() > ends:
+                raise
+            await asyncio.sleep(RETRY_S)
     return await launcher.purge(client_id, before)

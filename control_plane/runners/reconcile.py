@@ -1,14 +1,17 @@
 """One pass from what is wanted to what runs. Start, stop, restart, crash repair and deletion are this one path."""
 
+import asyncio
 import json
 import logging
 import shutil
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from control_plane.clients.models import Client, Wanted
 from control_plane.errors import Problem
+from control_plane.runners.brake import Brake
 from control_plane.runners.files import make_private_directory, write_private
 from control_plane.runners.gateway import RunnerGateway
 from control_plane.runners.launchers.base import (
@@ -16,14 +19,15 @@ from control_plane.runners.launchers.base import (
     Launcher,
     LauncherError,
     LauncherRefused,
+    LauncherUnavailable,
     ObservedRunner,
     ProcessState,
     RunnerSpec,
 )
 from control_plane.runners.models import Runner, RunnerState
 from control_plane.runners.ports import is_free
-from control_plane.runners.purge import purge_client
 from control_plane.runners.repository import Runners
+from control_plane.security import CannotDecrypt
 from control_plane.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -32,24 +36,33 @@ logger = logging.getLogger(__name__)
 PARALLEL_STARTS = 3
 # A start that has not been heard of for so long does not hold up the others any more.
 START_PATIENCE = timedelta(seconds=60)
-# The crash brake: so many crashes within the window, and the next start waits, longer each time.
-CRASHES_ALLOWED = 3
-CRASH_WINDOW = timedelta(minutes=10)
-FIRST_PAUSE_S = 15.0
-LONGEST_PAUSE_S = 300.0
-# A runner that runs but is not heard of for this many times the heartbeat's bound is restarted.
+# A runner that runs but is not heard of for this many times the heartbeat's bound is asked itself, and restarted when
+# it does not answer; after each such restart it has twice as long.
 SILENCE_FACTOR = 4
+LONGEST_SILENCE = timedelta(hours=1)
+HEALTH_TIMEOUT_S = 10.0
 # What cannot be purged at the provider within this time is given up, and said in the log.
 DELETION_PATIENCE = timedelta(hours=24)
+DELETION_RETRY = timedelta(seconds=30)
+# A pass waits so long for what it began; what takes longer goes on beside the next passes.
+PASS_S = 1.0
+
+PRESENT = UP | {ProcessState.STOPPING}
+# Nothing of the past counts after a person's word.
+AFRESH: dict[str, Any] = {"run": None, "brake": Brake(), "silent_restarts": 0}
 
 
-@dataclass(frozen=True)
+@dataclass
 class Reconciler:
-    """The collaborators of a pass.
+    """Calls the launcher, and nobody else does.
+
+    Each client is brought to what is wanted by a task of its own, at most one at a time: a slow stop or a deletion
+    holds up no other client, and a failure stays with its client.
 
     Attributes:
         token_of: the client's runner token in the clear.
         finish_deletion: deletes the client's documents, its record last.
+        is_unsettled: another pass soon will find something new.
     """
 
     launcher: Launcher
@@ -57,119 +70,217 @@ class Reconciler:
     settings: Settings
     token_of: Callable[[Client], str]
     finish_deletion: Callable[[str], Awaitable[None]]
+    is_unsettled: bool = field(default=True, init=False)
+    _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict, init=False)
+    _free_places: int = field(default=0, init=False)
+    _not_before: dict[str, datetime] = field(default_factory=dict, init=False)
 
     async def reconcile(self, clients: list[Client], heard_at: dict[str, datetime]) -> None:
-        """One pass; safe to repeat and to interrupt anywhere.
+        """One pass; safe to repeat and to interrupt anywhere. Changes nothing when all is as wanted.
 
         Raises:
             LauncherUnavailable: nothing is known of any runner; the next pass tries again.
         """
-        observed = await self.launcher.list()
+        busy = set(self._tasks)
+        self.is_unsettled = False
         known = await self.runners.list()
-        staying = [client for client in clients if client.deleting_since is None]
-        for client in staying:
-            self._write_credentials(client)
-        problems = await self.launcher.ensure([RunnerSpec(client.id) for client in staying])
-        free_places = PARALLEL_STARTS - sum(_is_starting(runner, heard_at) for runner in observed.values())
+        idle = [client for client in clients if client.id not in busy]
+        try:
+            observed = await self.launcher.list()
+            problems = await self._define(idle)
+        except LauncherUnavailable as error:
+            for client in idle:
+                await self.runners.show(known.get(client.id, Runner(client_id=client.id)), RunnerState.LOST, str(error))
+            raise
+        self._free_places = PARALLEL_STARTS - sum(_is_starting(runner, heard_at) for runner in observed.values())
         # The oldest first: whoever waits longest.
-        for client in sorted(staying, key=lambda client: client.updated_at):
+        for client in sorted(idle, key=lambda client: client.updated_at):
             runner = known.get(client.id, Runner(client_id=client.id))
             seen = observed.get(client.id, ObservedRunner(client.id, ProcessState.ABSENT))
-            try:
-                if error := problems.get(client.id):
-                    raise error
-                started = await self._reconcile_one(client, runner, seen, heard_at, may_start=free_places > 0)
-                free_places -= started
-            except LauncherError as error:
-                logger.warning("runner could not be reconciled", extra={"client_id": client.id, "error": str(error)})
-                await self.runners.show(runner, RunnerState.FAILED, str(error))
+            if client.deleting_since is not None:
+                self._begin(runner, self._delete(client, runner))
+            elif problem := problems.get(client.id):
+                await self.runners.show(runner, RunnerState.FAILED, problem)
+            else:
+                self._begin(runner, self._reconcile_one(client, runner, seen, heard_at.get(client.id)))
+        for orphan in observed.keys() - {client.id for client in clients} - busy:
+            self._begin(Runner(client_id=orphan), self._remove_orphan(orphan))
+        if self._tasks:
+            await asyncio.wait(self._tasks.values(), timeout=PASS_S)
+        self.is_unsettled |= bool(self._tasks)
+
+    async def settle(self) -> None:
+        """Return when everything that was begun has ended."""
+        while self._tasks:
+            await asyncio.wait(list(self._tasks.values()))
+
+    async def aclose(self) -> None:
+        """Give up what is going on; the next reconciler goes on from there."""
+        for task in self._tasks.values():
+            task.cancel()
+        await self.settle()
+
+    # ------------------------------------------------------------------------------------------ tasks
+
+    def _begin(self, runner: Runner, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(self._guard(runner, work))
+        self._tasks[runner.client_id] = task
+        task.add_done_callback(lambda _: self._tasks.pop(runner.client_id, None))
+
+    async def _guard(self, runner: Runner, work: Coroutine[Any, Any, None]) -> None:
+        """Whatever happens to one client is said, and stays with that client."""
+        try:
+            await work
+        except LauncherError as error:
+            logger.warning("runner could not be reconciled", extra={"client_id": runner.client_id, "error": str(error)})
+            state = RunnerState.LOST if isinstance(error, LauncherUnavailable) else RunnerState.FAILED
+            await self.runners.show(runner, state, str(error))
+        except Exception:
+            # With the database down nothing can be shown either; the next pass tries everything again.
+            logger.exception("runner could not be reconciled", extra={"client_id": runner.client_id})
+
+    async def _define(self, clients: Iterable[Client]) -> dict[str, str]:
+        """Write the files of every client that stays; returns what went wrong, by client."""
+        problems: dict[str, str] = {}
+        specs = []
         for client in clients:
             if client.deleting_since is not None:
-                await self._delete(client, known.get(client.id, Runner(client_id=client.id)))
-        for orphan in observed.keys() - {client.id for client in clients}:
-            logger.warning("runner of no client was removed", extra={"client_id": orphan})
-            await self.launcher.remove(orphan)
+                continue
+            try:
+                self._write_credentials(client)
+                specs.append(RunnerSpec(client.id))
+            except CannotDecrypt as error:
+                problems[client.id] = str(error)
+            except OSError as error:
+                problems[client.id] = f"its directory cannot be written: {error.strerror}"
+        try:
+            refused = await self.launcher.ensure(specs)
+        except LauncherRefused as refusal:
+            refused = {spec.client_id: refusal for spec in specs}
+        problems |= {client_id: str(error) for client_id, error in refused.items()}
+        for client_id, problem in problems.items():
+            logger.warning("runner could not be defined", extra={"client_id": client_id, "error": problem})
+        return problems
+
+    # ------------------------------------------------------------------------------------------ one client
 
     async def _reconcile_one(
-        self,
-        client: Client,
-        runner: Runner,
-        seen: ObservedRunner,
-        heard_at: dict[str, datetime],
-        *,
-        may_start: bool,
-    ) -> bool:
-        """One client; returns whether a process was started."""
-        if client.wanted is Wanted.DISCONNECTED:
-            if seen.state in UP or seen.state is ProcessState.STOPPING:
-                await self.launcher.stop(client.id)
-            await self.runners.set(client.id, run=None, crashes=[], not_before=None, applied_restarts=client.restarts)
-            await self.runners.show(runner, RunnerState.STOPPED)
-            return False
+        self, client: Client, runner: Runner, seen: ObservedRunner, heard: datetime | None
+    ) -> None:
         now = datetime.now(UTC)
-        asked = client.restarts > runner.applied_restarts
-        if asked:
+        if client.wanted is Wanted.DISCONNECTED:
+            await self._keep_stopped(client, runner, seen)
+            return
+        if client.restarts > runner.applied_restarts:
             # A person may end the brake's pause.
-            await self.launcher.stop(client.id)
-            await self.runners.set(client.id, applied_restarts=client.restarts, run=None, crashes=[], not_before=None)
-            logger.info("runner was restarted on request", extra={"client_id": client.id})
-            return await self._start(client, runner, may_start=True)
-        runner = await self._count_crash(runner, seen, now)
-        if seen.state in (ProcessState.RUNNING, ProcessState.STARTING):
-            if self._is_silent(seen, heard_at.get(client.id), now):
-                logger.warning("silent runner was stopped", extra={"client_id": client.id})
-                await self.launcher.stop(client.id)
-                return await self._start(client, runner, may_start=may_start)
-            await self.runners.show(
-                runner, RunnerState.RUNNING if seen.state is ProcessState.RUNNING else RunnerState.STARTING
-            )
-            return False
-        if seen.state is ProcessState.BACKOFF:
-            await self.runners.show(runner, RunnerState.STARTING, "it ended while starting; trying again")
-            return False
-        if runner.not_before and runner.not_before > now:
-            message = f"it ended {len(runner.crashes)} times in a short while; the next try is in a moment. See its log"
-            await self.runners.show(runner, RunnerState.CRASH_LOOP, message)
-            return False
-        return await self._start(client, runner, may_start=may_start)
+            await self._stop(client.id)
+            runner = await self.runners.remember(runner, applied_restarts=client.restarts, **AFRESH)
+            logger.info("runner was stopped for a restart", extra={"client_id": client.id})
+            await self._start(client, runner, in_turn=False)
+            return
+        runner = await self._judge(runner, seen, now)
+        if runner.brake.is_on(now):
+            await self._hold(runner, seen)
+        elif seen.state is ProcessState.RUNNING:
+            await self._watch(client, runner, seen, heard, now)
+        elif seen.state in (ProcessState.STARTING, ProcessState.STOPPING, ProcessState.BACKOFF):
+            self.is_unsettled = True
+            dying = seen.state is ProcessState.BACKOFF
+            message = "its process ended by itself; it is being started again" if dying else None
+            await self.runners.show(runner, RunnerState.STARTING, message)
+        else:
+            await self._start(client, runner)
 
-    async def _start(self, client: Client, runner: Runner, *, may_start: bool) -> bool:
-        if not may_start:
-            await self.runners.show(runner, RunnerState.WAITING, "others start first; this one follows")
-            return False
+    async def _keep_stopped(self, client: Client, runner: Runner, seen: ObservedRunner) -> None:
+        if seen.state in PRESENT:
+            runner = await self.runners.show(runner, RunnerState.STOPPING)
+            await self._stop(client.id)
+        runner = await self.runners.remember(runner, applied_restarts=client.restarts, **AFRESH)
+        await self.runners.show(runner, RunnerState.STOPPED)
+
+    async def _stop(self, client_id: str) -> None:
+        self.is_unsettled = True
+        await self.launcher.stop(client_id)
+        self.is_unsettled = True
+
+    async def _start(self, client: Client, runner: Runner, *, in_turn: bool = True) -> None:
         if not is_free(client.port):
-            message = f"port {client.port} is used by another program; stop that program"
+            message = f"port {client.port} is used by another program; stop that program (ss -ltnp names it)"
             await self.runners.show(runner, RunnerState.FAILED, message)
-            return False
-        await self.launcher.start(client.id)
+            return
+        self.is_unsettled = True
+        if in_turn and self._free_places <= 0:
+            await self.runners.show(runner, RunnerState.WAITING, "others start first; this one follows")
+            return
+        self._free_places -= 1
+        try:
+            await self.launcher.start(client.id)
+        except LauncherRefused:
+            await self.runners.remember(runner, brake=runner.brake.hold(datetime.now(UTC)), run=None)
+            raise
         started = await self.launcher.get(client.id)
-        await self.runners.set(client.id, run=started.run)
+        runner = await self.runners.remember(runner, run=started.run, brake=runner.brake.tried())
         await self.runners.show(runner, RunnerState.STARTING)
-        return True
 
-    async def _count_crash(self, runner: Runner, seen: ObservedRunner, now: datetime) -> Runner:
+    async def _judge(self, runner: Runner, seen: ObservedRunner, now: datetime) -> Runner:
         """Notice that the process ended by itself since the last pass, and brake when that happens often."""
-        if seen.state in (ProcessState.STOPPED, ProcessState.ABSENT) or seen.run == runner.run:
-            return runner
-        if runner.run is None:
-            await self.runners.set(runner.client_id, run=seen.run)
-            return runner.model_copy(update={"run": seen.run})
-        recent = (*(moment for moment in runner.crashes if now - moment < CRASH_WINDOW), now)
-        over = len(recent) - CRASHES_ALLOWED
-        pause = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**over) if over >= 0 else 0.0
-        values = {"run": seen.run, "crashes": recent, "not_before": now + timedelta(seconds=pause)}
-        await self.runners.set(runner.client_id, **{**values, "crashes": list(recent)})
-        facts = {"client_id": runner.client_id, "recent_crashes": len(recent), "exit_status": seen.exit_status}
-        logger.warning("runner ended by itself", extra=facts)
-        if pause and seen.state in UP:
-            await self.launcher.stop(runner.client_id)
-        return runner.model_copy(update=values)
+        brake = runner.brake
+        # Stopped and absent is what a restart of supervisord, or an operator, leaves: nobody's crash.
+        at_rest = seen.state in (ProcessState.STOPPED, ProcessState.STOPPING, ProcessState.ABSENT)
+        if runner.run is not None and seen.run != runner.run and not at_rest:
+            brake = brake.crashed(now)
+            facts = {"client_id": runner.client_id, "crashes": len(brake.crashes), "exit_status": seen.exit_status}
+            logger.warning("runner ended by itself", extra=facts)
+        if seen.state is ProcessState.FAILED and seen.exit_status != 0 and brake.held_until is None:
+            # Its launcher gave it up, or it says itself that its configuration is wrong.
+            brake = brake.hold(now)
+        if seen.state in UP and brake.is_released(now):
+            brake = brake.tried()
+        if seen.started_at is not None:
+            brake = brake.ran(seen.started_at, now)
+        return await self.runners.remember(runner, run=seen.run, brake=brake)
 
-    def _is_silent(self, seen: ObservedRunner, heard: datetime | None, now: datetime) -> bool:
-        if seen.started_at is None:
-            return False
-        last = max(seen.started_at, heard) if heard else seen.started_at
-        return now - last > timedelta(seconds=SILENCE_FACTOR * self.settings.heartbeat_lost_s)
+    async def _hold(self, runner: Runner, seen: ObservedRunner) -> None:
+        if seen.state in PRESENT:
+            logger.warning("crashing runner is being held", extra={"client_id": runner.client_id})
+            await self._stop(runner.client_id)
+            runner = await self.runners.remember(runner, run=None)
+        message = (
+            f"its process ended again and again; the next try is at {runner.brake.held_until:%H:%M:%S} UTC. "
+            f"The end of its log says why: var/logs/tenant-{runner.client_id}.log"
+        )
+        await self.runners.show(runner, RunnerState.CRASH_LOOP, message)
+
+    async def _watch(
+        self, client: Client, runner: Runner, seen: ObservedRunner, heard: datetime | None, now: datetime
+    ) -> None:
+        """Look after a process that runs: was it heard of, and if not for long, does it answer?"""
+        started = seen.started_at or now
+        silence = now - max(started, heard or started)
+        lost = timedelta(seconds=self.settings.heartbeat_lost_s)
+        if silence <= lost:
+            if heard is not None and heard > started:
+                runner = await self.runners.remember(runner, silent_restarts=0)
+            await self.runners.show(runner, RunnerState.RUNNING)
+            return
+        bound = min(lost * SILENCE_FACTOR * 2 ** min(runner.silent_restarts, 8), LONGEST_SILENCE)
+        if silence <= bound or now < self._not_before.get(client.id, now):
+            kept = runner.message if runner.state is RunnerState.RUNNING else None
+            await self.runners.show(runner, RunnerState.RUNNING, kept)
+            return
+        self._not_before[client.id] = now + lost
+        gateway = RunnerGateway(client.port, self.token_of(client), timeout_s=HEALTH_TIMEOUT_S)
+        try:
+            await gateway.health()
+        except Problem:
+            logger.warning("silent runner was stopped", extra={"client_id": client.id})
+            await self._stop(client.id)
+            runner = await self.runners.remember(runner, run=None, silent_restarts=runner.silent_restarts + 1)
+            await self.runners.show(runner, RunnerState.STARTING, "its process did not answer and is started again")
+        else:
+            # It is the control plane that cannot be reached. The runner answers customers: leave it alone.
+            message = f"its process works but is not heard: can it reach {self.settings.internal_url}?"
+            await self.runners.show(runner, RunnerState.RUNNING, message)
 
     def _write_credentials(self, client: Client) -> None:
         directory = self.settings.clients_directory / client.id
@@ -188,25 +299,40 @@ class Reconciler:
         )
 
     async def _delete(self, client: Client, runner: Runner) -> None:
-        """Purge, stop, remove, delete the files, then the documents: each step may be repeated."""
-        await self.runners.show(runner, RunnerState.REMOVING)
+        """Stop, purge, remove, delete the files, then the documents: each step may be repeated."""
+        now = datetime.now(UTC)
+        if now < self._not_before.get(client.id, now):
+            return
+        if runner.state is not RunnerState.REMOVING:
+            runner = await self.runners.show(runner, RunnerState.REMOVING)
         directory = self.settings.clients_directory / client.id
-        since = client.deleting_since or datetime.now(UTC)
-        gateway = RunnerGateway(client.port, self.token_of(client), timeout_s=self.settings.runner_timeout_s)
-        try:
-            report = await purge_client(client.id, None, launcher=self.launcher, gateway=gateway)
-            failure = f"{report.failed} conversations at the AI provider remain" if report.failed else None
-        except (LauncherRefused, Problem) as error:
-            failure = str(error)
-        if failure and datetime.now(UTC) - since < DELETION_PATIENCE and (directory / "journal.sqlite3").exists():
+        # Stopped before the purge: what arrives in between would make new conversations at the provider.
+        await self._stop(client.id)
+        failure = await self._purge_everything(client.id) if directory.is_dir() else None
+        if failure and now - (client.deleting_since or now) < DELETION_PATIENCE:
+            self._not_before[client.id] = datetime.now(UTC) + DELETION_RETRY
             await self.runners.show(runner, RunnerState.REMOVING, f"{failure}; trying again")
             return
         if failure:
             logger.error("client was deleted with a remainder", extra={"client_id": client.id, "remainder": failure})
         await self.launcher.remove(client.id)
-        shutil.rmtree(directory, ignore_errors=True)
-        await self.runners.delete(client.id)
+        await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
         await self.finish_deletion(client.id)
+
+    async def _purge_everything(self, client_id: str) -> str | None:
+        """Delete at the provider what the journal lists; what went wrong in plain words."""
+        try:
+            report = await self.launcher.purge(client_id, None)
+        except LauncherRefused as error:
+            return str(error)
+        if not report.failed:
+            return None
+        return report.detail or f"{report.failed} conversations at the AI provider remain"
+
+    async def _remove_orphan(self, client_id: str) -> None:
+        logger.warning("runner of no client is being removed", extra={"client_id": client_id})
+        await self.launcher.remove(client_id)
+        await self.runners.delete(client_id)
 
 
 def _is_starting(runner: ObservedRunner, heard_at: dict[str, datetime]) -> bool:

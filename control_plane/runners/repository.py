@@ -1,6 +1,7 @@
 """The collection `runners`."""
 
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
 from control_plane.database import Database
@@ -22,15 +23,20 @@ class Runners:
         document = await self._collection.find_one({"_id": client_id})
         return Runner(client_id=client_id, **_rest(document or {}))
 
-    async def set(self, client_id: str, **values: Any) -> None:
-        """Set fields."""
-        await self._collection.update_one({"_id": client_id}, {"$set": values}, upsert=True)
+    async def remember(self, known: Runner, **values: Any) -> Runner:
+        """Store fields that differ from what is known, and answer the runner with them."""
+        runner = known.model_copy(update=values)
+        if runner != known:
+            document = runner.model_dump(include=set(values))
+            document |= {name: str(value) for name, value in document.items() if isinstance(value, StrEnum)}
+            await self._collection.update_one({"_id": known.client_id}, {"$set": document}, upsert=True)
+        return runner
 
-    async def show(self, known: Runner, state: RunnerState, message: str | None = None) -> None:
-        """Store what the portal shows, if it is another thing than before."""
-        if (known.state, known.message) != (state, message):
-            now = datetime.now(UTC)
-            await self.set(known.client_id, state=str(state), message=message, since=now)
+    async def show(self, known: Runner, state: RunnerState, message: str | None = None) -> Runner:
+        """Store what the portal shows, if it is another thing than before, and answer the runner with it."""
+        if (known.state, known.message) == (state, message):
+            return known
+        return await self.remember(known, state=state, message=message, since=datetime.now(UTC))
 
     async def delete(self, client_id: str) -> None:
         """Forget a runner."""

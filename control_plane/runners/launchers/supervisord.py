@@ -50,18 +50,19 @@ STATES = {
     ProcessStates.FATAL: ProcessState.FAILED,
     ProcessStates.UNKNOWN: ProcessState.FAILED,
 }
+# Exit statuses that are answers, not crashes: done, and wrong configuration. After these supervisord leaves it stopped.
+ANSWERS = (0, 78)
 NOT_SPAWNED = {Faults.NO_FILE, Faults.NOT_EXECUTABLE, Faults.SPAWN_ERROR, Faults.ABNORMAL_TERMINATION, Faults.FAILED}
 
 # autostart=false: after a restart of supervisord the reconciler starts them, a few at a time, and only the wanted ones.
 # startsecs: with 1 an instant crash counts as a start, and the retries never end.
-# exitcodes: 0 and 78 (wrong configuration) are answers, not crashes: supervisord does not start it again by itself.
 PROGRAM = """\
 ; Written by the scheduler and overwritten by it.
 [program:{name}]
 command={command}
 autostart=false
 autorestart=unexpected
-exitcodes=0,78
+exitcodes={answers}
 startsecs={start_seconds}
 startretries={start_retries}
 stopsignal=TERM
@@ -354,6 +355,7 @@ class SupervisordLauncher(Launcher):
             name=name_program(client_id),
             command=_escape(shlex.join((*self._serve, client_id))),
             log=_escape(str(self._log(client_id))),
+            answers=",".join(map(str, ANSWERS)),
             start_seconds=self._start_seconds,
             start_retries=self._start_retries,
             stop_seconds=self._stop_seconds,
@@ -370,6 +372,9 @@ def _read(client_id: str, info: Mapping[str, Any]) -> ObservedRunner:
     state = STATES.get(info["state"], ProcessState.FAILED)
     runs = info["pid"] != 0
     ended = info["state"] == ProcessStates.EXITED
+    if ended and info["exitstatus"] not in ANSWERS:
+        # For up to a second, until supervisord looks again and starts it anew.
+        state = ProcessState.BACKOFF
     return ObservedRunner(
         client_id,
         state,

@@ -1,19 +1,28 @@
-"""A real supervisord in a directory of its own, and stand-in runner programs for it."""
+"""A real supervisord in a directory of its own, stand-in runner programs for it, and a reconciler that uses it."""
 
+import asyncio
 import contextlib
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from control_plane.clients.models import Client, StoredAutomaticAssistant, Wanted
+from control_plane.database import Database
 from control_plane.runners.launchers.supervisord import SupervisordLauncher
+from control_plane.runners.models import Runner, RunnerState
+from control_plane.runners.reconcile import Reconciler
+from control_plane.runners.repository import Runners
+from control_plane.settings import Settings
+from tests.conftest import find_free_port
 
 PROGRAM = Path(__file__).with_name("program.py")
 CONFIGURATION = """\
@@ -132,3 +141,80 @@ async def launcher(supervisord: Supervisord) -> AsyncIterator[SupervisordLaunche
     launcher = supervisord.launcher()
     yield launcher
     await launcher.aclose()
+
+
+class Site:
+    """Clients as the database has them, and the reconciler that looks after them."""
+
+    def __init__(self, reconciler: Reconciler, supervisord: Supervisord) -> None:
+        self.reconciler = reconciler
+        self.supervisord = supervisord
+        self.clients: dict[str, Client] = {}
+        self.heard_at: dict[str, datetime] = {}
+        self.deleted: list[str] = []
+
+    def add(self, client_id: str, behaviour: str = "steady", **values: Any) -> Client:
+        """Create a client, or change one."""
+        if client_id not in self.clients:
+            self.supervisord.behave(client_id, behaviour)
+            self.clients[client_id] = Client(
+                id=client_id,
+                name=client_id,
+                email=f"{client_id}@example.com",
+                port=find_free_port(),
+                environment="production",
+                assistant=StoredAutomaticAssistant(default_answer="hola"),
+                retention_hours=24,
+                runner_token_encrypted=f"encrypted-{client_id}",
+                runner_token_hash=client_id,
+            )
+        self.clients[client_id] = self.clients[client_id].model_copy(update=values)
+        return self.clients[client_id]
+
+    def connect(self, client_id: str, *, wanted: bool = True) -> None:
+        self.add(client_id, wanted=Wanted.CONNECTED if wanted else Wanted.DISCONNECTED)
+
+    async def look(self) -> None:
+        """One pass."""
+        await self.reconciler.reconcile(list(self.clients.values()), self.heard_at)
+
+    async def runner(self, client_id: str) -> Runner:
+        return await self.reconciler.runners.get(client_id)
+
+    async def until(self, condition: Callable[[dict[str, Runner]], object], *, deadline_s: float = 30.0) -> None:
+        """Pass after pass, until the condition on what is shown of the runners holds."""
+        ends = time.monotonic() + deadline_s
+        while True:
+            await self.look()
+            runners = await self.reconciler.runners.list()
+            if condition(runners):
+                return
+            assert time.monotonic() < ends, f"not within {deadline_s} s: {runners}"
+            await asyncio.sleep(0.1)
+
+    async def until_state(self, state: RunnerState, *client_ids: str) -> None:
+        await self.until(lambda runners: all(i in runners and runners[i].state is state for i in client_ids))
+
+    async def finish_deletion(self, client_id: str) -> None:
+        self.deleted.append(client_id)
+        self.clients.pop(client_id, None)
+        await self.reconciler.runners.delete(client_id)
+
+
+@pytest.fixture(name="site")
+async def make_site(
+    supervisord: Supervisord, launcher: SupervisordLauncher, settings: Settings, database: Database
+) -> AsyncIterator[Site]:
+    async def finish_deletion(client_id: str) -> None:
+        await site.finish_deletion(client_id)
+
+    reconciler = Reconciler(
+        launcher=launcher,
+        runners=Runners(database),
+        settings=settings,
+        token_of=lambda client: f"token-{client.id}",
+        finish_deletion=finish_deletion,
+    )
+    site = Site(reconciler, supervisord)
+    yield site
+    await reconciler.aclose()

@@ -1,0 +1,313 @@
+import asyncio
+import json
+import os
+import signal
+import socket
+import stat
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from control_plane.clients.models import Client
+from control_plane.runners import reconcile
+from control_plane.runners.launchers.base import UP, LauncherUnavailable
+from control_plane.runners.models import RunnerState
+from control_plane.security import CannotDecrypt
+from control_plane.settings import Settings
+from tests.control_plane.runners.conftest import Site
+
+
+def files_of(site: Site) -> dict[Path, int]:
+    roots = (site.supervisord.programs, site.reconciler.settings.clients_directory)
+    return {path: path.stat().st_mtime_ns for root in roots for path in root.rglob("*") if path.is_file()}
+
+
+def reach(settings: Settings, **values: Any) -> Settings:
+    return settings.model_copy(update=values)
+
+
+async def test_a_new_clients_runner_is_given_private_credentials_and_started(site: Site) -> None:
+    client = site.add("acme")
+    await site.until_state(RunnerState.RUNNING, "acme")
+    directory = site.reconciler.settings.clients_directory / "acme"
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    assert stat.S_IMODE((directory / "runner.json").stat().st_mode) == 0o600
+    assert json.loads((directory / "runner.json").read_text()) == {
+        "client_id": "acme",
+        "control_plane_url": site.reconciler.settings.internal_url,
+        "token": "token-acme",
+        "port": client.port,
+    }
+    assert len(site.supervisord.starts("acme")) == 1
+
+
+async def test_a_pass_over_what_is_as_wanted_changes_nothing(site: Site) -> None:
+    site.add("acme")
+    site.connect("idle", wanted=False)
+    await site.until_state(RunnerState.RUNNING, "acme")
+    await site.look()
+    files, runners = files_of(site), await site.reconciler.runners.list()
+    log = (site.supervisord.home / "supervisord.log").read_text()
+    for _ in range(3):
+        await site.look()
+    assert files_of(site) == files
+    assert await site.reconciler.runners.list() == runners
+    assert (site.supervisord.home / "supervisord.log").read_text() == log
+    assert not site.reconciler.is_unsettled
+    assert (await site.runner("idle")).state is RunnerState.STOPPED
+    assert site.supervisord.starts("idle") == []
+
+
+async def test_disconnecting_stops_and_connecting_starts_again(site: Site) -> None:
+    site.add("acme")
+    await site.until_state(RunnerState.RUNNING, "acme")
+    site.connect("acme", wanted=False)
+    await site.until_state(RunnerState.STOPPED, "acme")
+    assert site.supervisord.processes() == []
+    site.connect("acme")
+    await site.until_state(RunnerState.RUNNING, "acme")
+    assert (await site.runner("acme")).brake.crashes == ()
+
+
+async def test_a_request_for_a_restart_is_carried_out_once(site: Site) -> None:
+    site.add("acme")
+    await site.until_state(RunnerState.RUNNING, "acme")
+    site.add("acme", restarts=1)
+    await site.until(lambda _: len(site.supervisord.starts("acme")) == 2)
+    await site.until_state(RunnerState.RUNNING, "acme")
+    await site.look()
+    assert len(site.supervisord.starts("acme")) == 2
+    runner = await site.runner("acme")
+    assert (runner.applied_restarts, runner.brake.crashes) == (1, ())
+
+
+async def test_a_killed_runner_comes_back_and_the_crash_is_remembered(site: Site) -> None:
+    site.add("acme")
+    await site.until_state(RunnerState.RUNNING, "acme")
+    os.kill(site.supervisord.starts("acme")[0], signal.SIGKILL)
+    await site.until(lambda runners: len(runners["acme"].brake.crashes) == 1)
+    await site.until_state(RunnerState.RUNNING, "acme")
+    assert len(site.supervisord.starts("acme")) == 2
+    assert len((await site.runner("acme")).brake.crashes) == 1
+
+
+async def test_a_crash_loop_is_held_and_said_until_a_person_restarts_it(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("control_plane.runners.brake.CRASHES", 2)
+    site.add("acme", "crash after 1.2")
+    site.add("bolt")
+    await site.until_state(RunnerState.CRASH_LOOP, "acme")
+    await site.reconciler.settle()
+    starts = len(site.supervisord.starts("acme"))
+    assert starts in (2, 3)
+    await site.look()
+    await site.until_state(RunnerState.RUNNING, "bolt")
+    shown = await site.runner("acme")
+    assert shown.message is not None
+    assert "tenant-acme.log" in shown.message
+    assert len(site.supervisord.starts("acme")) == starts
+    assert [process.pid for process in site.supervisord.processes()] == site.supervisord.starts("bolt")
+
+    site.supervisord.behave("acme", "steady")
+    site.add("acme", restarts=1)
+    await site.until_state(RunnerState.RUNNING, "acme")
+    assert (await site.runner("acme")).brake.holds == 0
+
+
+async def test_a_runner_that_never_starts_is_held_and_tried_again_later(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("control_plane.runners.brake.FIRST_HOLD", timedelta(seconds=2))
+    site.add("acme", "exit 1")
+    await site.until_state(RunnerState.CRASH_LOOP, "acme")
+    before = len(site.supervisord.starts("acme"))
+    site.supervisord.behave("acme", "steady")
+    await site.until_state(RunnerState.RUNNING, "acme")
+    assert len(site.supervisord.starts("acme")) == before + 1
+    assert (await site.runner("acme")).brake.holds == 1
+
+
+async def test_a_program_without_a_client_is_removed(site: Site) -> None:
+    site.add("acme")
+    site.add("bolt")
+    await site.until_state(RunnerState.RUNNING, "acme", "bolt")
+    del site.clients["acme"]
+    await site.until(lambda runners: "acme" not in runners)
+    assert [path.stem for path in site.supervisord.programs.iterdir()] == ["tenant-bolt"]
+    assert len(site.supervisord.processes()) == 1
+
+
+async def test_a_restarted_supervisord_gets_its_runners_back_and_nobody_is_blamed(site: Site) -> None:
+    site.add("acme")
+    site.add("bolt")
+    site.connect("idle", wanted=False)
+    await site.until_state(RunnerState.RUNNING, "acme", "bolt")
+    site.supervisord.stop()
+    with pytest.raises(LauncherUnavailable):
+        await site.look()
+    lost = await site.runner("acme")
+    assert lost.state is RunnerState.LOST
+    assert "supervisord does not run" in (lost.message or "")
+    site.supervisord.start()
+    await site.until_state(RunnerState.RUNNING, "acme", "bolt")
+    runners = await site.reconciler.runners.list()
+    assert [runner.brake.crashes for runner in runners.values()] == [(), (), ()]
+    assert (await site.runner("idle")).state is RunnerState.STOPPED
+    assert site.supervisord.starts("idle") == []
+
+
+async def test_many_clients_start_a_few_at_a_time(site: Site) -> None:
+    ids = [f"c{number}" for number in range(20)]
+    for client_id in ids:
+        site.add(client_id)
+    ends = time.monotonic() + 60
+    most = 0
+    while len(site.heard_at) < len(ids):
+        await site.look()
+        await site.reconciler.settle()
+        up = {i for i, seen in (await site.reconciler.launcher.list()).items() if seen.state in UP}
+        most = max(most, len(up - site.heard_at.keys()))
+        states = {runner.state for runner in (await site.reconciler.runners.list()).values()}
+        assert states <= {RunnerState.WAITING, RunnerState.STARTING, RunnerState.RUNNING}
+        assert time.monotonic() < ends
+        site.heard_at |= {
+            client_id: datetime.now(UTC) + timedelta(seconds=1) for client_id in up - site.heard_at.keys()
+        }
+    assert most == reconcile.PARALLEL_STARTS
+    await site.until_state(RunnerState.RUNNING, *ids)
+    assert all(len(site.supervisord.starts(client_id)) == 1 for client_id in ids)
+
+
+async def test_a_port_that_another_program_took_is_said_and_mends_itself(site: Site) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        site.add("acme", port=other.getsockname()[1])
+        site.add("bolt")
+        await site.until_state(RunnerState.RUNNING, "bolt")
+        shown = await site.runner("acme")
+        assert shown.state is RunnerState.FAILED
+        assert f"port {other.getsockname()[1]} is used by another program" in (shown.message or "")
+        assert site.supervisord.starts("acme") == []
+    await site.until_state(RunnerState.RUNNING, "acme")
+    assert (await site.runner("acme")).message is None
+
+
+async def test_a_slow_stop_holds_up_nobody_else(site: Site) -> None:
+    site.add("slow", "stubborn")
+    await site.until_state(RunnerState.RUNNING, "slow")
+    site.connect("slow", wanted=False)
+    await site.look()
+    assert (await site.runner("slow")).state is RunnerState.STOPPING
+    site.add("quick")
+    await site.look()
+    assert (await site.runner("quick")).state is RunnerState.STARTING
+    assert (await site.runner("slow")).state is RunnerState.STOPPING
+    await site.until_state(RunnerState.STOPPED, "slow")
+
+
+async def test_a_deleted_client_leaves_nothing(site: Site) -> None:
+    site.add("acme")
+    site.add("bolt")
+    await site.until_state(RunnerState.RUNNING, "acme", "bolt")
+    site.add("acme", deleting_since=datetime.now(UTC))
+    await site.until(lambda runners: "acme" not in runners)
+    assert site.deleted == ["acme"]
+    assert (site.supervisord.runners / "acme.purges").read_text() == "--everything\n"
+    assert not (site.reconciler.settings.clients_directory / "acme").exists()
+    assert list(site.supervisord.programs.glob("*acme*")) == []
+    assert [process.pid for process in site.supervisord.processes()] == site.supervisord.starts("bolt")
+
+
+async def test_a_deletion_that_the_provider_refuses_is_said_and_repeated(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconcile, "DELETION_RETRY", timedelta(seconds=0.2))
+    site.add("acme")
+    await site.until_state(RunnerState.RUNNING, "acme")
+    site.supervisord.behave("acme", "purge fails")
+    site.add("acme", deleting_since=datetime.now(UTC))
+    await site.until(lambda runners: "trying again" in (runners["acme"].message or ""))
+    assert site.supervisord.processes() == []
+    assert site.deleted == []
+    assert (site.reconciler.settings.clients_directory / "acme" / "runner.json").exists()
+    site.supervisord.behave("acme", "steady")
+    await site.until(lambda runners: "acme" not in runners)
+    assert site.deleted == ["acme"]
+
+
+async def test_a_provider_that_never_deletes_does_not_keep_a_client_for_ever(site: Site) -> None:
+    site.add("acme", "purge fails", deleting_since=datetime.now(UTC) - timedelta(days=2))
+    (site.reconciler.settings.clients_directory / "acme").mkdir(parents=True)
+    await site.until(lambda _: site.deleted == ["acme"])
+    assert not (site.reconciler.settings.clients_directory / "acme").exists()
+
+
+async def test_an_interrupted_deletion_is_finished_by_the_next_reconciler(site: Site) -> None:
+    site.add("acme")
+    await site.until_state(RunnerState.RUNNING, "acme")
+    site.supervisord.behave("acme", "purge hangs")
+    site.add("acme", deleting_since=datetime.now(UTC))
+    await site.look()
+    await asyncio.wait_for(site.reconciler.aclose(), 10)
+    assert site.deleted == []
+    assert site.supervisord.processes() == []
+    site.supervisord.behave("acme", "steady")
+    await site.until(lambda runners: "acme" not in runners)
+    assert site.deleted == ["acme"]
+
+
+async def test_a_silent_runner_that_answers_is_left_alone(site: Site) -> None:
+    site.reconciler.settings = reach(site.reconciler.settings, heartbeat_lost_s=0.2)
+    client = site.add("acme")
+    site.supervisord.behave("acme", f"listen {client.port}")
+    await site.until(lambda runners: "is not heard" in (runners["acme"].message or ""))
+    await site.look()
+    shown = await site.runner("acme")
+    assert shown.state is RunnerState.RUNNING
+    assert site.reconciler.settings.internal_url in (shown.message or "")
+    assert len(site.supervisord.starts("acme")) == 1
+    site.reconciler.settings = reach(site.reconciler.settings, heartbeat_lost_s=45)
+    site.heard_at["acme"] = datetime.now(UTC)
+    await site.look()
+    assert (await site.runner("acme")).message is None
+
+
+async def test_a_silent_runner_that_does_not_answer_is_restarted_ever_more_patiently(site: Site) -> None:
+    site.reconciler.settings = reach(site.reconciler.settings, heartbeat_lost_s=0.4)
+    site.add("acme")
+    await site.until(lambda runners: "acme" in runners and runners["acme"].silent_restarts == 1)
+    first = time.monotonic()
+    await site.until(lambda runners: runners["acme"].silent_restarts == 2)
+    assert time.monotonic() - first > 0.4 * reconcile.SILENCE_FACTOR * 2 - 1
+    assert len(site.supervisord.starts("acme")) >= 2
+    assert (await site.runner("acme")).brake.crashes == ()
+
+
+async def test_a_client_whose_token_cannot_be_decrypted_stops_no_other(site: Site) -> None:
+    def token_of(client: Client) -> str:
+        if client.id == "acme":
+            raise CannotDecrypt("restore the keys file")
+        return "token"
+
+    site.reconciler.token_of = token_of
+    site.add("acme")
+    site.add("bolt")
+    await site.until_state(RunnerState.RUNNING, "bolt")
+    shown = await site.runner("acme")
+    assert (shown.state, shown.message) == (RunnerState.FAILED, "restore the keys file")
+
+
+async def test_a_directory_that_cannot_be_written_is_said(site: Site) -> None:
+    site.add("acme")
+    directory = site.reconciler.settings.clients_directory
+    directory.mkdir(parents=True)
+    (directory / "acme").write_text("in the way")
+    await site.until_state(RunnerState.FAILED, "acme")
+    assert "cannot be written" in ((await site.runner("acme")).message or "")
+    (directory / "acme").unlink()
+    await site.until_state(RunnerState.RUNNING, "acme")
