@@ -425,6 +425,7 @@ def find_situation(
     heard_at: datetime | None,
     changed_at: datetime,
     crashing: bool,
+    starting: bool,
     lost_after: timedelta,
     now: datetime,
 ) -> Situation:
@@ -436,6 +437,7 @@ def find_situation(
         heard_at: when the runner spoke last; None if it never did.
         changed_at: when an admin changed the client last: a runner gets time to start after that.
         crashing: its process ends each time that it is started.
+        starting: its process is about to start, or starts now.
         lost_after: silence that means that the process is gone.
     """
     if deleting:
@@ -445,8 +447,8 @@ def find_situation(
     if crashing:
         return Situation.CRASHING
     if heard_at is None:
-        # The first start may have to wait for others; after two minutes something is wrong.
-        return Situation.PREPARING if now - changed_at < NEVER_HEARD_AFTER else Situation.SILENT
+        # Before the reconciler saw it nothing is known of it; after two minutes something is wrong.
+        return Situation.PREPARING if starting or now - changed_at < NEVER_HEARD_AFTER else Situation.SILENT
     if now - heard_at > lost_after:
-        return Situation.PREPARING if now - changed_at < START_TIME else Situation.SILENT
+        return Situation.PREPARING if starting or now - changed_at < START_TIME else Situation.SILENT
     return _OF_REASON[reason]

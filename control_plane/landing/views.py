@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 from control_plane.clients.models import Client, Wanted
 from control_plane.database import Database
+from control_plane.runners.models import Runner, RunnerState
+from control_plane.runners.repository import Runners
 from control_plane.session_text import N_, PHASES, SESSION_TEXTS, SessionText, Situation, Words, find_situation
 from control_plane.sessions.models import QRCode, Session
 from control_plane.sessions.repository import ClientSession
@@ -53,20 +55,22 @@ async def load_view(client: Client, *, database: Database, settings: Settings) -
     """The page of a client now."""
     now = datetime.now(UTC)
     sessions = ClientSession(database, client.id)
-    return make_view(client, await sessions.get(), await sessions.get_code(now), settings=settings, now=now)
+    session, code = await sessions.get(), await sessions.get_code(now)
+    return make_view(client, session, code, await Runners(database).get(client.id), settings=settings, now=now)
 
 
 def make_view(
-    client: Client, session: Session, code: QRCode | None, *, settings: Settings, now: datetime
+    client: Client, session: Session, code: QRCode | None, runner: Runner, *, settings: Settings, now: datetime
 ) -> LandingView:
-    """The page of a client, a session and a code."""
+    """The page of a client, its session, its code and its process."""
     situation = find_situation(
         deleting=client.deleting_since is not None,
         wanted=client.wanted is Wanted.CONNECTED,
         reason=session.reason,
         heard_at=session.heard_at,
         changed_at=client.updated_at,
-        crashing=False,
+        crashing=runner.state in (RunnerState.CRASH_LOOP, RunnerState.FAILED),
+        starting=runner.state in (RunnerState.WAITING, RunnerState.STARTING),
         lost_after=timedelta(seconds=settings.heartbeat_lost_s),
         now=now,
     )

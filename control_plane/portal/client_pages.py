@@ -23,6 +23,7 @@ from control_plane.portal.client_form import form_of_client, read_form, request_
 from control_plane.portal.clients_list import HERE, blame, form_page, key_fragment, try_key
 from control_plane.portal.page import Admin, ClientDep, portal_router, show
 from control_plane.portal.views import make_chat_line, make_invitation, make_row, still
+from control_plane.runners.repository import Runners
 from control_plane.session_text import N_
 from control_plane.sessions.repository import ClientSession
 from control_plane.settings import Settings
@@ -47,7 +48,8 @@ class Trial:
 
 async def _row(client: Client, database: Database, settings: Settings) -> dict[str, Any]:
     session = await ClientSession(database, client.id).get()
-    return {"client": client, "row": make_row(client, session, settings=settings)}
+    runner = await Runners(database).get(client.id)
+    return {"client": client, "row": make_row(client, session, runner, settings=settings)}
 
 
 async def _page(

@@ -16,9 +16,11 @@ from control_plane.errors import Problem
 from control_plane.live import stream
 from control_plane.mail import service as mail_service
 from control_plane.portal.client_form import ClientForm, blank_form, read_form, request_new_client
-from control_plane.portal.page import Admin, portal_router, show
+from control_plane.portal.page import Admin, RunnersDep, portal_router, show
 from control_plane.portal.texts import KEY_RESULTS, Label
 from control_plane.portal.views import Row, make_row, still, sum_up
+from control_plane.runners.models import Runner
+from control_plane.runners.repository import Runners
 from control_plane.security import Cipher
 from control_plane.session_text import N_
 from control_plane.sessions.models import Session
@@ -30,10 +32,15 @@ router = portal_router()
 HERE = "clients"
 
 
-async def _load(clients: Clients, sessions: Sessions, settings: Settings) -> dict[str, Any]:
-    known = await sessions.list()
+async def _load(clients: Clients, sessions: Sessions, runners: Runners, settings: Settings) -> dict[str, Any]:
+    known, processes = await sessions.list(), await runners.list()
     rows = [
-        make_row(client, known.get(client.id) or Session(client_id=client.id), settings=settings)
+        make_row(
+            client,
+            known.get(client.id) or Session(client_id=client.id),
+            processes.get(client.id) or Runner(client_id=client.id),
+            settings=settings,
+        )
         for client in await clients.list()
     ]
     # What needs a person comes first; the order within is that of the clients.
@@ -43,29 +50,44 @@ async def _load(clients: Clients, sessions: Sessions, settings: Settings) -> dic
 
 @router.get("")
 async def show_clients(
-    request: Request, admin: Admin, clients: ClientsDep, sessions: SessionsDep, settings: SettingsDep
+    request: Request,
+    admin: Admin,
+    clients: ClientsDep,
+    sessions: SessionsDep,
+    runners: RunnersDep,
+    settings: SettingsDep,
 ) -> Response:
     """Totals and the table."""
-    return show(request, "clients.html", await _load(clients, sessions, settings), here=HERE)
+    return show(request, "clients.html", await _load(clients, sessions, runners, settings), here=HERE)
 
 
 @router.get("/fragment")
 async def show_fragment(
-    request: Request, admin: Admin, clients: ClientsDep, sessions: SessionsDep, settings: SettingsDep
+    request: Request,
+    admin: Admin,
+    clients: ClientsDep,
+    sessions: SessionsDep,
+    runners: RunnersDep,
+    settings: SettingsDep,
 ) -> Response:
     """The part that changes, for browsers that get no events."""
-    context = await _load(clients, sessions, settings)
+    context = await _load(clients, sessions, runners, settings)
     return HTMLResponse(render_fragment(request, "portal/clients_live.html", context), headers=_NO_STORE)
 
 
 @router.get("/events")
 async def send_events(
-    request: Request, admin: Admin, clients: ClientsDep, sessions: SessionsDep, settings: SettingsDep
+    request: Request,
+    admin: Admin,
+    clients: ClientsDep,
+    sessions: SessionsDep,
+    runners: RunnersDep,
+    settings: SettingsDep,
 ) -> Response:
     """The part that changes, as server-sent events."""
 
     async def look() -> tuple[object, Callable[[], str]]:
-        context = await _load(clients, sessions, settings)
+        context = await _load(clients, sessions, runners, settings)
         rows: list[Row] = context["rows"]
         return [still(row) for row in rows], lambda: render_fragment(request, "portal/clients_live.html", context)
 

@@ -13,8 +13,9 @@ from fastapi.routing import APIRoute
 from control_plane.accounts.models import Account
 from control_plane.clients import service as clients_service
 from control_plane.clients.models import Client
-from control_plane.dependencies import AccountDep, ClientsDep, SettingsDep
+from control_plane.dependencies import SESSION_COOKIE, AccountDep, ClientsDep, DatabaseDep
 from control_plane.portal.texts import FLASHES
+from control_plane.runners.repository import Runners
 from control_plane.settings import Settings
 from control_plane.web import FLASH_COOKIE, redirect, render_page
 
@@ -78,7 +79,7 @@ async def require_login(request: Request, account: AccountDep) -> Account:
     if account is None:
         came_for = request.url.path if request.method == "GET" else "/admin"
         suffix = "" if came_for == "/admin" else f"?next={quote(came_for)}"
-        raise GoElsewhere(LOGIN + suffix, "session-over" if "flame_session" in request.cookies else None)
+        raise GoElsewhere(LOGIN + suffix, "session-over" if SESSION_COOKIE in request.cookies else None)
     return account
 
 
@@ -98,10 +99,15 @@ async def find_client(client_id: str, clients: ClientsDep, admin: Annotated[Acco
     return await clients_service.get_client(client_id, clients=clients)
 
 
+def get_runners(database: DatabaseDep) -> Runners:
+    """What is known of the clients' processes."""
+    return Runners(database)
+
+
+RunnersDep = Annotated[Runners, Depends(get_runners)]
 LoggedIn = Annotated[Account, Depends(require_login)]
 Admin = Annotated[Account, Depends(require_admin)]
 ClientDep = Annotated[Client, Depends(find_client)]
-__all__ = ["Admin", "ClientDep", "LoggedIn", "Page", "SettingsDep"]
 
 
 def frame(request: Request, here: str | None = None) -> dict[str, Any]:

@@ -76,8 +76,11 @@ PROCESS_STATES: dict[str, str] = {
     "starting": N_("Starting"),
     "stopping": N_("Stopping"),
     "stopped": N_("Stopped"),
-    "crashing": N_("Stops again and again"),
-    "lost": N_("Lost: being started again"),
+    "waiting": N_("Waiting for its turn to start"),
+    "crash_loop": N_("Stops again and again"),
+    "failed": N_("Does not start"),
+    "removing": N_("Being removed"),
+    "lost": N_("Not known: the process supervisor does not answer"),
 }
 
 KEY_RESULTS: dict[str, Label] = {

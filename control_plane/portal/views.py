@@ -8,6 +8,7 @@ from control_plane.conversations.models import Chat, Message
 from control_plane.mail.models import Mail, MailState
 from control_plane.portal.texts import AUTHORS, FATES, MAIL_STATES, PROCESS_STATES, Label
 from control_plane.retention.models import CleanupRun, RunState
+from control_plane.runners.models import Runner, RunnerState
 from control_plane.session_text import (
     ASSISTANT_PROBLEMS,
     PHASES,
@@ -21,6 +22,9 @@ from control_plane.sessions.models import Session
 from control_plane.settings import Settings
 from tenant_runner.contract import SessionState
 
+CRASHING = frozenset({RunnerState.CRASH_LOOP, RunnerState.FAILED})
+STARTING = frozenset({RunnerState.WAITING, RunnerState.STARTING})
+
 
 @dataclass(frozen=True)
 class Row:
@@ -31,7 +35,7 @@ class Row:
         error: short text of what is wrong, None when nothing is.
         problem: of the assistant; `problem_detail` are the provider's words.
         detail: the runner's words on a state that needs attention.
-        process: what is known of the client's process.
+        process: state of the client's process; `process_detail` says what is wrong with it.
     """
 
     client: Client
@@ -40,6 +44,7 @@ class Row:
     text: SessionText
     phase: tuple[str, int]
     process: str
+    process_detail: str | None = None
     number: str | None = None
     since: datetime | None = None
     last_activity_at: datetime | None = None
@@ -64,8 +69,10 @@ class Totals:
     attention: int
 
 
-def make_row(client: Client, session: Session, *, settings: Settings, now: datetime | None = None) -> Row:
-    """One client and what its runner said."""
+def make_row(
+    client: Client, session: Session, runner: Runner, *, settings: Settings, now: datetime | None = None
+) -> Row:
+    """One client, what its runner said, and what is known of its process."""
     now = now or datetime.now(UTC)
     wanted = client.wanted is Wanted.CONNECTED
     situation = find_situation(
@@ -74,7 +81,8 @@ def make_row(client: Client, session: Session, *, settings: Settings, now: datet
         reason=session.reason,
         heard_at=session.heard_at,
         changed_at=client.updated_at,
-        crashing=False,
+        crashing=runner.state in CRASHING,
+        starting=runner.state in STARTING,
         lost_after=timedelta(seconds=settings.heartbeat_lost_s),
         now=now,
     )
@@ -87,7 +95,8 @@ def make_row(client: Client, session: Session, *, settings: Settings, now: datet
         situation=situation,
         text=text,
         phase=PHASES.get(session.phase, PHASES[None]),
-        process=_process(situation, fresh=session.is_fresh(settings.heartbeat_lost_s, now), heard=session.heard_at),
+        process=PROCESS_STATES[str(runner.state)],
+        process_detail=runner.message,
         number=linked or client.bound_phone,
         since=_since(client, session, situation),
         last_activity_at=session.last_message_at,
@@ -111,7 +120,7 @@ def sum_up(rows: list[Row]) -> Totals:
 def still(row: Row) -> Row:
     """The row without the heartbeat, for pages that do not show it: two are equal when they look the same."""
     session = row.session
-    quiet = {"heard_at": None, "last_round_trip_at": None, "updated_at": session.model_fields["updated_at"].default}
+    quiet = {"heard_at": None, "last_round_trip_at": None, "updated_at": row.client.created_at}
     return replace(row, session=session.model_copy(update={**quiet, "accepted_through": 0}))
 
 
@@ -123,14 +132,6 @@ def _since(client: Client, session: Session, situation: Situation) -> datetime |
     if situation is Situation.SILENT:
         return session.heard_at
     return session.since if session.heard_at else None
-
-
-def _process(situation: Situation, *, fresh: bool, heard: datetime | None) -> str:
-    if situation is Situation.PAUSED:
-        return PROCESS_STATES["stopping" if fresh else "stopped"]
-    if fresh:
-        return PROCESS_STATES["running"]
-    return PROCESS_STATES["starting" if situation is Situation.PREPARING or heard is None else "lost"]
 
 
 # ------------------------------------------------------------------------------------------------ mails

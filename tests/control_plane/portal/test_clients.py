@@ -283,4 +283,17 @@ async def test_a_mail_that_failed_shows_why_and_can_be_sent_again(portal: Site) 
     await portal.database["emails"].update_one({"_id": "m1"}, {"$set": waiting})
     assert "No hay un servidor SMTP configurado" in (await portal.get(page)).text
     await portal.post(f"{page}/invitation")
-    assert await portal.database["emails"].count_documents({"client_id": client.id}) == 2
+    assert "En la cola" in (await portal.get(page)).text
+
+
+async def test_a_process_that_stops_again_and_again_shows_its_cause(portal: Site) -> None:
+    client = await portal.add_client()
+    await portal.report(client, SessionReason.CONNECTED, phone="5491155554821")
+    crashed = {"state": "crash_loop", "message": "it ended 5 times; the next start is in 8 minutes"}
+    await portal.database["runners"].insert_one({"_id": client.id, **crashed})
+
+    page = (await portal.get(f"/admin/clients/{client.id}")).text
+
+    assert "El proceso del asistente se cae una y otra vez" in page
+    assert crashed["message"] in page
+    assert "Se cae una y otra vez" in (await portal.get("/admin")).text

@@ -16,6 +16,7 @@ from control_plane.mail.models import MailState
 from control_plane.portal import texts
 from control_plane.problem_texts import PROBLEM_TEXTS
 from control_plane.retention.models import RunState
+from control_plane.runners.models import RunnerState
 from control_plane.session_text import _OF_REASON, ASSISTANT_PROBLEMS, SESSION_TEXTS, Situation
 from control_plane.settings import REPOSITORY
 from control_plane.web import LOCALES, render_email, translate
@@ -29,7 +30,7 @@ def _read(language: str) -> Catalog:
 
 def _sources() -> set[str]:
     with (REPOSITORY / "babel.cfg").open() as file:
-        methods, options = parse_mapping_cfg(file)
+        methods, options = parse_mapping_cfg(file)  # type: ignore[no-untyped-call]
     found: set[str] = set()
     for top in ("control_plane", "templates"):
         prefixed = [(pattern.removeprefix(f"{top}/"), method) for pattern, method in methods if pattern.startswith(top)]
@@ -103,6 +104,7 @@ def test_every_problem_of_an_assistant_and_every_fate_has_its_words() -> None:
     assert set(texts.AUTHORS) == set(get_args(MessageRecorded.model_fields["author"].annotation))
     assert {str(state) for state in RunState} <= set(texts.CLEANUP_STATES)
     assert len(MailState) == len(texts.MAIL_STATES)
+    assert set(texts.PROCESS_STATES) == {str(state) for state in RunnerState}
 
 
 def test_every_icon_is_in_the_font() -> None:
