@@ -30,5 +30,5 @@ async def site(settings: Settings, database: Database, free_port: Callable[[], i
 @pytest.fixture
 async def portal(site: Site) -> Site:
     """Logged in."""
-    await site.log_in()
+    await site.enter()
     return site

@@ -80,7 +80,7 @@ async def test_logging_out_ends_the_session_itself(portal: Site) -> None:
 
     assert answer.headers["location"] == "/admin/login"
     assert SESSION_COOKIE not in portal.browser.cookies
-    portal.browser.cookies.set(SESSION_COOKIE, token)
+    portal.browser.cookies.set(SESSION_COOKIE, token, domain="127.0.0.1")
     assert (await portal.get("/admin")).headers["location"].startswith("/admin/login")
 
 
@@ -94,9 +94,10 @@ async def test_live_parts_of_an_ended_session_lead_to_the_login(site: Site) -> N
     assert events.status_code == 204
 
 
-async def test_session_cookies_are_kept_from_scripts_and_other_sites(portal: Site) -> None:
-    await portal.post("/admin/logout")
-    answer = await portal.post("/admin/login", {"username": "admin", "password": PASSWORD})
+async def test_session_cookies_are_kept_from_scripts_and_other_sites(site: Site) -> None:
+    await site.log_in()
+    await site.post("/admin/logout")
+    answer = await site.post("/admin/login", {"username": "admin", "password": PASSWORD})
 
     cookies = [header for header in answer.headers.get_list("set-cookie") if header.startswith(SESSION_COOKIE)]
     assert len(cookies) == 1
