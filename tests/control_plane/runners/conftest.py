@@ -96,7 +96,7 @@ class Supervisord:
                 "logs_directory": self.logs,
                 "serve_command": (*command, "serve", str(self.runners)),
                 "purge_command": (*command, "purge", str(self.runners)),
-                "start_seconds": 1,
+                "start_seconds": 0,
                 "start_retries": 1,
                 "stop_seconds": 2,
                 **options,
@@ -111,6 +111,10 @@ class Supervisord:
         """Process ids of all runs of the client's program so far."""
         file = self.runners / f"{client_id}.starts"
         return [int(line) for line in file.read_text().split()] if file.exists() else []
+
+    def has_begun(self, client_id: str, run: str | None) -> bool:
+        """Whether this run's own code has begun, its signal handlers included."""
+        return run is not None and int(run.split("-")[0]) in self.starts(client_id)
 
     def processes(self) -> list[psutil.Process]:
         """All stand-in runners of this directory that are alive."""
@@ -193,7 +197,11 @@ class Site:
             await asyncio.sleep(0.1)
 
     async def until_state(self, state: RunnerState, *client_ids: str) -> None:
-        await self.until(lambda runners: all(i in runners and runners[i].state is state for i in client_ids))
+        await self.until(lambda runners: all(i in runners and self._is(runners[i], state) for i in client_ids))
+
+    def _is(self, runner: Runner, state: RunnerState) -> bool:
+        begun = state is not RunnerState.RUNNING or self.supervisord.has_begun(runner.client_id, runner.run)
+        return runner.state is state and begun
 
     async def finish_deletion(self, client_id: str) -> None:
         self.deleted.append(client_id)

@@ -15,14 +15,14 @@ from pathlib import Path
 def serve(directory: Path, client_id: str) -> None:
     file = directory / client_id
     behaviour = file.read_text() if file.exists() else "steady"
-    with (directory / f"{client_id}.starts").open("a") as starts:
-        starts.write(f"{os.getpid()}\n")
-    sys.stdout.write(f"started as {behaviour}\n")
-    sys.stdout.flush()
     if behaviour == "stubborn":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     else:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    sys.stdout.write(f"started as {behaviour}\n")
+    sys.stdout.flush()
+    with (directory / f"{client_id}.starts").open("a") as starts:
+        starts.write(f"{os.getpid()}\n")
     if behaviour.startswith("exit "):
         status, _, seconds = behaviour.removeprefix("exit ").partition(" after ")
         time.sleep(float(seconds or 0))
@@ -39,8 +39,18 @@ def serve(directory: Path, client_id: str) -> None:
 def answer(port: int, client_id: str) -> None:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            body = json.dumps({"status": "ok", "client_id": client_id}).encode()
-            self.send_response(200)
+            self.reply(200, {"status": "ok"})
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            if self.headers["X-Api-Key"] != f"token-{client_id}":
+                self.reply(401, {"detail": "a valid token is needed"})
+            else:
+                self.reply(200, {"messages": 7})
+
+        def reply(self, status: int, document: dict[str, object]) -> None:
+            body = json.dumps(document).encode()
+            self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

@@ -98,12 +98,12 @@ async def test_a_crash_loop_is_held_and_said_until_a_person_restarts_it(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("control_plane.runners.brake.CRASHES", 2)
-    site.add("acme", "crash after 1.2")
+    site.add("acme", "crash after 0.2")
     site.add("bolt")
     await site.until_state(RunnerState.CRASH_LOOP, "acme")
     await site.reconciler.settle()
     starts = len(site.supervisord.starts("acme"))
-    assert starts in (2, 3)
+    assert starts >= 2
     await site.look()
     await site.until_state(RunnerState.RUNNING, "bolt")
     shown = await site.runner("acme")
@@ -122,6 +122,7 @@ async def test_a_runner_that_never_starts_is_held_and_tried_again_later(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("control_plane.runners.brake.FIRST_HOLD", timedelta(seconds=2))
+    site.reconciler.launcher = site.supervisord.launcher(start_seconds=1)
     site.add("acme", "exit 1")
     await site.until_state(RunnerState.CRASH_LOOP, "acme")
     before = len(site.supervisord.starts("acme"))
@@ -129,6 +130,7 @@ async def test_a_runner_that_never_starts_is_held_and_tried_again_later(
     await site.until_state(RunnerState.RUNNING, "acme")
     assert len(site.supervisord.starts("acme")) == before + 1
     assert (await site.runner("acme")).brake.holds == 1
+    await site.reconciler.launcher.aclose()
 
 
 async def test_a_program_without_a_client_is_removed(site: Site) -> None:

@@ -23,11 +23,16 @@ async def state(launcher: SupervisordLauncher, client_id: str) -> ProcessState:
     return (await launcher.get(client_id)).state
 
 
-async def run(launcher: SupervisordLauncher, *client_ids: str) -> None:
+async def run(supervisord: Supervisord, launcher: SupervisordLauncher, *client_ids: str) -> None:
     assert await launcher.ensure([RunnerSpec(client_id) for client_id in client_ids]) == {}
     for client_id in client_ids:
         await launcher.start(client_id)
-    await wait_for(lambda: all_in(launcher, client_ids, ProcessState.RUNNING))
+    await wait_for(lambda: all_run(supervisord, launcher, client_ids))
+
+
+async def all_run(supervisord: Supervisord, launcher: SupervisordLauncher, client_ids: tuple[str, ...]) -> bool:
+    seen = await launcher.list()
+    return all(client_id in seen and supervisord.has_begun(client_id, seen[client_id].run) for client_id in client_ids)
 
 
 async def all_in(launcher: SupervisordLauncher, client_ids: tuple[str, ...], wanted: ProcessState) -> bool:
@@ -47,7 +52,7 @@ async def test_a_defined_program_is_private_holds_only_the_id_and_is_not_started
 
 
 async def test_start_stop_and_restart_may_be_repeated(supervisord: Supervisord, launcher: SupervisordLauncher) -> None:
-    await run(launcher, "acme")
+    await run(supervisord, launcher, "acme")
     first = await launcher.get("acme")
     await launcher.start("acme")
     assert (await launcher.get("acme")).run == first.run
@@ -65,7 +70,7 @@ async def test_start_stop_and_restart_may_be_repeated(supervisord: Supervisord, 
 async def test_a_removed_program_leaves_no_file_no_log_and_no_process(
     supervisord: Supervisord, launcher: SupervisordLauncher
 ) -> None:
-    await run(launcher, "acme", "bolt")
+    await run(supervisord, launcher, "acme", "bolt")
     assert "started as steady" in await launcher.logs("acme")
     await launcher.remove("acme")
     await launcher.remove("acme")
@@ -80,7 +85,7 @@ async def test_a_removed_program_leaves_no_file_no_log_and_no_process(
 async def test_a_second_look_at_the_same_programs_writes_and_reloads_nothing(
     supervisord: Supervisord, launcher: SupervisordLauncher
 ) -> None:
-    await run(launcher, "acme", "bolt")
+    await run(supervisord, launcher, "acme", "bolt")
     before = {path: path.stat().st_mtime_ns for path in supervisord.programs.iterdir()}
     log = (supervisord.home / "supervisord.log").read_text()
     await launcher.ensure([ACME, BOLT])
@@ -93,7 +98,7 @@ async def test_a_second_look_at_the_same_programs_writes_and_reloads_nothing(
 async def test_a_changed_definition_replaces_one_program_and_leaves_the_others_running(
     supervisord: Supervisord, launcher: SupervisordLauncher
 ) -> None:
-    await run(launcher, "acme", "bolt")
+    await run(supervisord, launcher, "acme", "bolt")
     bystander = await launcher.get("bolt")
     file = supervisord.programs / "tenant-acme.conf"
     file.write_text(file.read_text().replace("startretries=1", "startretries=9"))
@@ -109,13 +114,13 @@ async def test_a_changed_definition_replaces_one_program_and_leaves_the_others_r
 async def test_a_program_whose_definition_supervisord_holds_is_old_is_taken_away_and_added_again(
     supervisord: Supervisord, launcher: SupervisordLauncher
 ) -> None:
-    await run(launcher, "acme", "bolt")
+    await run(supervisord, launcher, "acme", "bolt")
     bystander = await launcher.get("bolt")
     newer = supervisord.launcher(stop_seconds=3)
     try:
         assert await newer.ensure([ACME]) == {}
         assert await state(newer, "acme") is ProcessState.STOPPED
-        await run(newer, "acme")
+        await run(supervisord, newer, "acme")
         assert (await newer.get("bolt")).run == bystander.run
     finally:
         await newer.aclose()
@@ -132,7 +137,7 @@ class Clumsy(SupervisordLauncher):
 async def test_a_bad_file_is_rolled_back_and_the_others_are_defined(supervisord: Supervisord) -> None:
     clumsy = supervisord.launcher_of(Clumsy)
     try:
-        await run(clumsy, "acme")
+        await run(supervisord, clumsy, "acme")
         running = await clumsy.get("acme")
         problems = await clumsy.ensure([ACME, RunnerSpec("bad1"), BOLT, RunnerSpec("bad2")])
         assert set(problems) == {"bad1", "bad2"}
@@ -141,7 +146,7 @@ async def test_a_bad_file_is_rolled_back_and_the_others_are_defined(supervisord:
         assert {path.stem for path in supervisord.programs.iterdir()} == {"tenant-acme", "tenant-bolt"}
         assert await state(clumsy, "bad1") is ProcessState.ABSENT
         assert (await clumsy.get("acme")).run == running.run
-        await run(clumsy, "bolt")
+        await run(supervisord, clumsy, "bolt")
     finally:
         await clumsy.aclose()
 
@@ -151,13 +156,13 @@ async def test_a_bad_file_that_a_crash_left_is_written_anew(
 ) -> None:
     (supervisord.programs / "tenant-acme.conf").write_text("[program:tenant-acme]\nstopsignal=NONE\n")
     assert await launcher.ensure([ACME, BOLT]) == {}
-    await run(launcher, "acme", "bolt")
+    await run(supervisord, launcher, "acme", "bolt")
 
 
 async def test_a_bad_file_of_somebody_else_is_said_and_defines_nothing_half(
     supervisord: Supervisord, launcher: SupervisordLauncher
 ) -> None:
-    await run(launcher, "acme")
+    await run(supervisord, launcher, "acme")
     foreign = supervisord.programs / "foreign.conf"
     foreign.write_text("[program:foreign]\ncommand=sleep 1\nstopsignal=NONE\n")
     problems = await launcher.ensure([ACME, BOLT])
@@ -169,7 +174,7 @@ async def test_a_bad_file_of_somebody_else_is_said_and_defines_nothing_half(
 
 
 async def test_a_killed_process_is_started_again(supervisord: Supervisord, launcher: SupervisordLauncher) -> None:
-    await run(launcher, "acme")
+    await run(supervisord, launcher, "acme")
     first = await launcher.get("acme")
     os.kill(supervisord.starts("acme")[0], signal.SIGKILL)
     await wait_for(lambda: len(supervisord.starts("acme")) == 2)
@@ -181,14 +186,13 @@ async def test_a_process_that_ignores_the_signal_is_killed(
     supervisord: Supervisord, launcher: SupervisordLauncher
 ) -> None:
     supervisord.behave("acme", "stubborn")
-    await run(launcher, "acme")
+    await run(supervisord, launcher, "acme")
     await launcher.stop("acme")
     assert supervisord.processes() == []
 
 
-async def test_a_process_that_never_starts_fails_and_can_be_revived(
-    supervisord: Supervisord, launcher: SupervisordLauncher
-) -> None:
+async def test_a_process_that_never_starts_fails_and_can_be_revived(supervisord: Supervisord) -> None:
+    launcher = supervisord.launcher(start_seconds=1)
     supervisord.behave("acme", "exit 1")
     await launcher.ensure([ACME])
     await launcher.start("acme")
@@ -196,13 +200,14 @@ async def test_a_process_that_never_starts_fails_and_can_be_revived(
     supervisord.behave("acme", "steady")
     await launcher.start("acme")
     await wait_for(lambda: all_in(launcher, ("acme",), ProcessState.RUNNING))
+    await launcher.aclose()
 
 
 @pytest.mark.parametrize("status", [0, 78])
 async def test_an_end_that_is_an_answer_is_told_and_not_repeated(
     supervisord: Supervisord, launcher: SupervisordLauncher, status: int
 ) -> None:
-    supervisord.behave("acme", f"exit {status} after 1.2")
+    supervisord.behave("acme", f"exit {status} after 0.3")
     await launcher.ensure([ACME])
     await launcher.start("acme")
     await wait_for(lambda: all_in(launcher, ("acme",), ProcessState.FAILED))
@@ -225,25 +230,25 @@ async def test_a_command_that_is_not_there_is_refused(supervisord: Supervisord) 
 async def test_after_a_restart_of_supervisord_nothing_runs_until_it_is_started(
     supervisord: Supervisord, launcher: SupervisordLauncher
 ) -> None:
-    await run(launcher, "acme")
+    await run(supervisord, launcher, "acme")
     supervisord.stop()
     with pytest.raises(LauncherUnavailable, match="does not run"):
         await launcher.list()
     supervisord.start()
     assert await state(launcher, "acme") is ProcessState.STOPPED
-    await run(launcher, "acme")
+    await run(supervisord, launcher, "acme")
 
 
 async def test_a_runner_that_outlived_its_supervisord_is_ended_at_the_first_look_at_the_next_one(
     supervisord: Supervisord, launcher: SupervisordLauncher
 ) -> None:
-    await run(launcher, "acme")
+    await run(supervisord, launcher, "acme")
     supervisord.stop(children_too=False)
     assert len(supervisord.processes()) == 1
     supervisord.start()
     await launcher.list()
     assert supervisord.processes() == []
-    await run(launcher, "acme")
+    await run(supervisord, launcher, "acme")
     newcomer = supervisord.launcher()
     assert (await newcomer.list())["acme"].state is ProcessState.RUNNING
     await newcomer.aclose()
