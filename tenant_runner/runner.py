@@ -121,6 +121,7 @@ class Runner:
             directory=directory,
             chromium=self._settings.chromium,
             linked_phone=await self._journal.database.fact(_LINKED_PHONE),
+            session_version=self.session.version,
         )
         self._channel = CHANNELS[config.channel.kind](config.channel, self, environment)
         await self._channel.start()

@@ -17,11 +17,13 @@ class ChannelEnvironment:
         directory: the client's directory; a channel keeps its files in a part of its own.
         chromium: path of the browser, None for Playwright's own.
         linked_phone: digits of the number that was linked when the runner last ran, if any.
+        session_version: of the last session that this run of the process told; the channel's are greater.
     """
 
     directory: Path
     chromium: Path | None
     linked_phone: str | None
+    session_version: int
 
 
 def _whatsapp_web(config: ChannelConfig, listener: ChannelListener, environment: ChannelEnvironment) -> Channel:
@@ -31,6 +33,7 @@ def _whatsapp_web(config: ChannelConfig, listener: ChannelListener, environment:
         profile=environment.directory / "profile",
         chromium=environment.chromium,
         linked_phone=environment.linked_phone,
+        session_version=environment.session_version,
     )
 
 

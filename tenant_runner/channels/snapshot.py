@@ -13,11 +13,11 @@ _TELLING = ("state", "reason", "phase", "progress", "qr", "detail", "phone", "pu
 
 
 class Snapshot:
-    """Holds the newest `SessionChanged`."""
+    """Holds the newest `SessionChanged`; versions go on from those of the channel before."""
 
-    def __init__(self) -> None:
+    def __init__(self, version: int = 0) -> None:
         self.session = SessionChanged(
-            state=SessionState.STOPPED, reason=SessionReason.STOPPED, since=datetime.now(UTC), version=0
+            state=SessionState.STOPPED, reason=SessionReason.STOPPED, since=datetime.now(UTC), version=version
         )
 
     def change(self, state: SessionState, reason: SessionReason, **facts: Any) -> bool:

@@ -14,6 +14,7 @@ import pytest
 from pydantic import SecretStr
 
 from tenant_runner.contract import OpenAIAssistant, PurgeReport
+from tenant_runner.credentials import AlreadyRunning, only_process
 from tests.conftest import wait_for
 from tests.tenant_runner.control_plane import FakeControlPlane
 from tests.tenant_runner.installation import REPOSITORY, Phone, RunnerProcess, Sandbox
@@ -287,22 +288,46 @@ async def test_a_number_bound_to_the_client_after_linking_changes_nothing_for_it
     assert [session.phase for session in control_plane.sessions].count("browser") <= 1
 
 
+async def test_another_browser_setting_restarts_the_channel_without_a_code(
+    runner: RunnerProcess, phone: Phone, control_plane: FakeControlPlane
+) -> None:
+    runner.start()
+    await runner.link(phone)
+    assert control_plane.config is not None
+    channel = control_plane.config.channel
+    [browser] = runner.browsers()
+    arguments = (*channel.browser_arguments, "--lang=es")
+    control_plane.change(channel=channel.model_copy(update={"browser_arguments": arguments}))
+    await wait_for(lambda: runner.browsers() not in ([], [browser]), deadline_s=60)
+    await runner.wait_for_session("WORKING")
+    phone.incoming(CUSTOMER, "¿Horario?")
+    await wait_for(lambda: phone.sent(CUSTOMER) == [HOURS], deadline_s=30)
+    await wait_for(lambda: control_plane.session and control_plane.session.state == "WORKING", deadline_s=15)
+    versions = [session.version for session in control_plane.sessions]
+    assert versions == sorted(versions), "a snapshot that looks older than the one before is not taken"
+    assert len(phone.events("linked")) == 1
+
+
 async def test_one_client_never_runs_twice(runner: RunnerProcess, control_plane: FakeControlPlane) -> None:
     runner.start()
     await runner.wait_for_session("SCAN_QR_CODE")
-    for command in (("serve",), ("purge", "--everything")):
-        second = await asyncio.to_thread(
-            subprocess.run,
-            runner.command(*command),
-            cwd=REPOSITORY,
-            env=runner.environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        assert second.returncode == 3
-        assert "has a runner already" in second.stdout + second.stderr
+    second = await asyncio.to_thread(
+        subprocess.run,
+        runner.command("purge", "--everything"),
+        cwd=REPOSITORY,
+        env=runner.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert second.returncode == 3
+    assert "has a runner already" in second.stderr
+    with pytest.raises(AlreadyRunning), only_process(runner.directory, wait_s=0.1):
+        pytest.fail("the directory is in use")
     assert (await runner.http.get("/health")).status_code == 200
+    runner.kill()
+    with only_process(runner.directory, wait_s=5):
+        """However a process ends, its lock ends with it."""
 
 
 async def test_purging_beside_a_stopped_runner_deletes_here_and_at_the_provider(

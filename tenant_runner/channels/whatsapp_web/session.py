@@ -56,12 +56,13 @@ class WhatsAppWebSession:
         profile: Path,
         chromium: Path | None,
         linked_phone: str | None,
+        session_version: int,
     ) -> None:
         self._config = config
         self._listener = listener
         self._profile = profile
         self._chromium = chromium
-        self._snapshot = Snapshot()
+        self._snapshot = Snapshot(session_version)
         self._watch = LinkWatch(config, self._snapshot, linked_phone)
         self._told_version = 0
         self._page: WhatsAppPage | None = None
