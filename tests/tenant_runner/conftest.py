@@ -15,7 +15,7 @@ from tenant_runner.contract import (
     WhatsAppWebChannel,
 )
 from tenant_runner.journal import Journal
-from tests.conftest import find_free_port
+from tests.conftest import find_free_port, wait_for
 from tests.tenant_runner.control_plane import FakeControlPlane
 from tests.tenant_runner.installation import RunnerProcess, Sandbox
 from tests.tenant_runner.openai_stand_in import OpenAIStandIn
@@ -101,7 +101,7 @@ async def runner(
     finally:
         await runner.stop()
         await runner.http.aclose()
-        assert runner.browsers() == []
+        await wait_for(lambda: runner.browsers() == [], deadline_s=20, what="no browser is left over")
 
 
 @pytest.fixture
