@@ -63,11 +63,18 @@ async def send(message: EmailMessage, settings: Settings) -> None:
     except aiosmtplib.SMTPResponseException as error:
         _raise_for(error.code, f"the mail server answered {error.code}", error)
     except aiosmtplib.SMTPNotSupported as error:
-        raise MailDelayed("the mail server does not offer what the settings ask for (FLAME_SMTP_SECURITY)") from error
-    except ssl.SSLError as error:
-        raise MailDelayed("no safe connection to the mail server (FLAME_SMTP_SECURITY, its certificate)") from error
-    except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
-        raise MailDelayed(f"the mail server does not answer ({settings.smtp_host}:{settings.smtp_port})") from error
+        raise MailRefused("the mail server takes no address with letters beyond A to Z") from error
+    except OSError as error:
+        # No connection, a broken one, a timeout: the library's errors for these are OSErrors too.
+        if isinstance(error.__cause__ or error, ssl.SSLError):
+            text = "no safe connection to the mail server (FLAME_SMTP_SECURITY, or its certificate)"
+        else:
+            text = f"the mail server does not answer ({settings.smtp_host}:{settings.smtp_port})"
+        raise MailDelayed(text) from error
+    except aiosmtplib.SMTPException as error:
+        # STARTTLS or AUTH, asked for by the settings, is nothing that the server has.
+        text = "the mail server does not offer what the settings ask for (FLAME_SMTP_SECURITY, FLAME_SMTP_USERNAME)"
+        raise MailDelayed(text) from error
 
 
 def _raise_for(code: int, text: str, cause: Exception) -> None:

@@ -1,7 +1,7 @@
 """The web process as a whole: its health, its errors, and a database that is not there."""
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx2
@@ -14,7 +14,7 @@ from control_plane import embedded_database
 from control_plane.leases import SCHEDULER, Leases
 from control_plane.settings import Settings
 from tests.conftest import wait_for
-from tests.control_plane.site import Site, serve
+from tests.control_plane.site import Site, change, serve
 
 PAGE = {"Accept": "text/html"}
 
@@ -28,22 +28,41 @@ async def test_health_says_whether_the_scheduler_is_alive(site: Site) -> None:
     assert response.json() == {**before, "status": "ok", "scheduler": "running"}
 
 
+class DatabaseServer:
+    """An embedded database that a test starts and stops."""
+
+    def __init__(self, directory: Path, port: int) -> None:
+        self.uri = embedded_database.prepare(directory, port=port)
+        self._command = embedded_database.server_command(directory, port)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(self._command)
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(30)
+            self._process = None
+
+
+@pytest.fixture
+def database_server(tmp_path: Path, free_port: Callable[[], int]) -> Iterator[DatabaseServer]:
+    server = DatabaseServer(tmp_path / "database", free_port())
+    yield server
+    server.stop()
+
+
 async def test_the_web_process_starts_without_a_database_and_mends_itself(
-    settings: Settings, tmp_path: Path, free_port: Callable[[], int]
+    settings: Settings, database_server: DatabaseServer
 ) -> None:
-    directory, port = tmp_path / "database", free_port()
-    uri = embedded_database.prepare(directory, port=port)
-    alone = Settings(**(settings.model_dump() | {"mongodb_uri": SecretStr(uri)}))
-
-    def start() -> "subprocess.Popen[bytes]":
-        return subprocess.Popen(embedded_database.server_command(directory, port))
-
+    alone = change(settings, mongodb_uri=SecretStr(database_server.uri))
     base_url = f"http://127.0.0.1:{settings.port}"
     async with serve(alone) as app, httpx2.AsyncClient(base_url=base_url, timeout=30, trust_env=False) as visitor:
-        indexes = app.state.database["clients"]
+        clients = app.state.database["clients"]
 
         async def is_ready() -> bool:
-            return (await visitor.get("/health")).status_code == 200 and "slug_1" in await indexes.index_information()
+            return (await visitor.get("/health")).status_code == 200 and "slug_1" in await clients.index_information()
 
         health = await visitor.get("/health")
         problem = await visitor.get("/api/admin/clients", headers={"X-Api-Key": "any"})
@@ -57,17 +76,12 @@ async def test_the_web_process_starts_without_a_database_and_mends_itself(
         assert page.status_code == 503
         assert page.headers["content-type"].startswith("text/html")
 
-        server = start()
-        try:
-            await wait_for(is_ready, deadline_s=60, what="healthy, with indexes")
-            server.terminate()
-            server.wait(30)
-            assert (await visitor.get("/health")).status_code == 503
-            server = start()
-            await wait_for(is_ready, deadline_s=60, what="healthy again")
-        finally:
-            server.terminate()
-            server.wait(30)
+        database_server.start()
+        await wait_for(is_ready, deadline_s=60, what="healthy, with indexes")
+        database_server.stop()
+        assert (await visitor.get("/health")).status_code == 503
+        database_server.start()
+        await wait_for(is_ready, deadline_s=60, what="healthy again")
 
 
 async def test_a_fault_is_a_problem_with_the_requests_id_and_nothing_of_the_cause(
