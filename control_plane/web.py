@@ -116,6 +116,10 @@ def mask_phone(digits: str) -> str:
     return f"••• ••• {digits[-4:]}"
 
 
+def _mask_phone(digits: str) -> Markup:
+    return Markup('<span class="text-nowrap">{}</span>').format(mask_phone(digits))
+
+
 @lru_cache
 def template_environment(language: Language) -> jinja2.Environment:
     """The templates with their texts in one language: escaping on, an undefined name is an error."""
@@ -134,7 +138,7 @@ def template_environment(language: Language) -> jinja2.Environment:
         "moment": partial(_moment, language),
         "ago": partial(ago, language=language),
         "number": partial(format_decimal, locale=locale),
-        "mask_phone": mask_phone,
+        "mask_phone": _mask_phone,
         "known": partial(translate, language),
     }
     environment.globals |= {
