@@ -57,7 +57,7 @@ class Installation:
                 shutil.copy2(source, target)
         # What set-up made is the same for every copy.
         (self.home / "node_modules").symlink_to(REPOSITORY / "node_modules")
-        (self.home / "static" / "vendor").symlink_to(REPOSITORY / "static" / "vendor")
+        shutil.copytree(REPOSITORY / "static" / "vendor", self.home / "static" / "vendor")
         for compiled in REPOSITORY.glob("control_plane/locales/*/LC_MESSAGES/*.mo"):
             shutil.copy2(compiled, self.home / compiled.relative_to(REPOSITORY))
 
