@@ -46,9 +46,9 @@ def _serve(settings: Settings) -> None:
 
 
 def _schedule(settings: Settings) -> None:
-    from control_plane import scheduler
+    from control_plane.scheduler import run
 
-    scheduler.run(settings)
+    run(settings)
 
 
 def _database(settings: Settings, *, prepare: bool) -> None:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 CONFIG_PATH = "/internal/runner/config"
 EVENTS_PATH = "/internal/runner/events"
-TOKEN_HEADER = "X-Api-Key"
+TOKEN_HEADER = "X-Api-Key"  # noqa: S105 - the name of a header
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 MAX_TEXT_CHARS = 65_536
 MAX_EVENTS_PER_DELIVERY = 200
@@ -92,7 +92,7 @@ class RunnerConfig(_Model):
 
 
 class RunnerCredentials(_Model):
-    """The 0600 file `<data>/clients/<id>/runner.json` that the launcher hands to a runner: where to connect, as whom."""
+    """The 0600 file `<data>/clients/<id>/runner.json`: where a runner connects, and as whom."""
 
     client_id: str = Field(pattern=r"^[a-z0-9]{1,32}$")
     control_plane_url: str
