@@ -1,7 +1,6 @@
-"""TCP ports for runners: which are free on this machine, in which order they are tried."""
+"""TCP ports of this machine."""
 
 import socket
-from collections.abc import Collection, Iterator
 
 
 def is_free(port: int) -> bool:
@@ -14,14 +13,3 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
         return True
-
-
-def list_candidates(first: int, last: int, *, used: Collection[int] = ()) -> Iterator[int]:
-    """Ports from `first` to `last`, both included, lowest first: neither in `used` nor taken on this machine now.
-
-    Lazy: each port is probed only when it is asked for. A port may be taken the moment after; the unique index on
-    clients' ports decides between clients, and the reconciler says when another program came first.
-    """
-    for port in range(first, last + 1):
-        if port not in used and is_free(port):
-            yield port

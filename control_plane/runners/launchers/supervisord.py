@@ -3,8 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import re
-import shlex
 import time
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
@@ -26,6 +24,7 @@ from control_plane.runners.launchers.base import (
     RunnerSpec,
 )
 from control_plane.runners.launchers.processes import end_leftovers, run_purge
+from control_plane.runners.launchers.program_file import ANSWERS, CLIENT_ID, name_program, render_program
 from control_plane.runners.launchers.supervisord_rpc import SupervisordFault, SupervisordRpc
 from tenant_runner.contract import PurgeReport
 
@@ -39,7 +38,6 @@ POLL_S = 0.1
 # On top of the time that supervisord waits before it kills: it looks about once a second.
 STOP_MARGIN_S = 10.0
 
-CLIENT_ID = re.compile(r"[a-z0-9]{1,32}")
 STATES = {
     ProcessStates.STOPPED: ProcessState.STOPPED,
     ProcessStates.STARTING: ProcessState.STARTING,
@@ -50,42 +48,7 @@ STATES = {
     ProcessStates.FATAL: ProcessState.FAILED,
     ProcessStates.UNKNOWN: ProcessState.FAILED,
 }
-# Exit statuses that are answers, not crashes: done, and wrong configuration. After these supervisord leaves it stopped.
-ANSWERS = (0, 78)
 NOT_SPAWNED = {Faults.NO_FILE, Faults.NOT_EXECUTABLE, Faults.SPAWN_ERROR, Faults.ABNORMAL_TERMINATION, Faults.FAILED}
-
-# autostart=false: after a restart of supervisord the reconciler starts them, a few at a time, and only the wanted ones.
-# startsecs: with 1 an instant crash counts as a start, and the retries never end.
-PROGRAM = """\
-; Written by the scheduler and overwritten by it.
-[program:{name}]
-command={command}
-autostart=false
-autorestart=unexpected
-exitcodes={answers}
-startsecs={start_seconds}
-startretries={start_retries}
-stopsignal=TERM
-stopwaitsecs={stop_seconds}
-stopasgroup=true
-killasgroup=true
-priority=100
-redirect_stderr=true
-stdout_logfile={log}
-stdout_logfile_maxbytes=2MB
-stdout_logfile_backups=1
-"""
-
-
-def name_program(client_id: str) -> str:
-    """Name of a client's program.
-
-    Raises:
-        ValueError: `client_id` could break out of the file that the name is written to.
-    """
-    if not CLIENT_ID.fullmatch(client_id):
-        raise ValueError("a client's id has lower-case letters and digits only")
-    return f"tenant-{client_id}"
 
 
 class SupervisordLauncher(Launcher):
@@ -351,21 +314,14 @@ class SupervisordLauncher(Launcher):
             write_private(self._file(client_id), text)
 
     def _render(self, client_id: str) -> str:
-        return PROGRAM.format(
-            name=name_program(client_id),
-            command=_escape(shlex.join((*self._serve, client_id))),
-            log=_escape(str(self._log(client_id))),
-            answers=",".join(map(str, ANSWERS)),
+        return render_program(
+            client_id,
+            command=(*self._serve, client_id),
+            log=self._log(client_id),
             start_seconds=self._start_seconds,
             start_retries=self._start_retries,
             stop_seconds=self._stop_seconds,
         )
-
-
-def _escape(value: str) -> str:
-    if re.search(r"[\r\n]|\s[;#]", value):
-        raise LauncherRefused("a path or command has a line break, ' ;' or ' #': supervisord would cut it off there")
-    return value.replace("%", "%%")
 
 
 def _read(client_id: str, info: Mapping[str, Any]) -> ObservedRunner:

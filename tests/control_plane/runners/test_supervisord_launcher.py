@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from control_plane.runners.launchers.base import LauncherRefused, LauncherUnavailable, ProcessState, RunnerSpec
-from control_plane.runners.launchers.supervisord import SupervisordLauncher, name_program
+from control_plane.runners.launchers.program_file import name_program
+from control_plane.runners.launchers.supervisord import SupervisordLauncher
 from tests.conftest import wait_for
 from tests.control_plane.runners.conftest import Supervisord
 
