@@ -74,7 +74,7 @@ def _create_admin(settings: Settings, *, reset: bool) -> None:
     password = asyncio.run(_with_accounts(settings, create_admin, reset=reset))
     print(f"User        {ADMIN}")  # noqa: T201
     if password is None:
-        print("Password    the one you chose; forgotten: python -m control_plane create-admin --reset")  # noqa: T201
+        print("Password    the one you chose; forgotten: .venv/bin/python -m control_plane create-admin --reset")  # noqa: T201
     else:
         print(f"Password    {password}   (for one log-in: you choose your own then)")  # noqa: T201
 

@@ -163,6 +163,11 @@ class Database:
             finally:
                 self._holder = None
 
+    async def fold_log(self) -> None:
+        """Fold the write-ahead log into the file and empty it: until then it holds what was deleted."""
+        async with self._lock:
+            await self._connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+
     async def run(self, sql: str, *values: Any) -> int:
         """Execute one writing statement; returns the number of rows it changed."""
         async with self.transaction():

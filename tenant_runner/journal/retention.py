@@ -38,6 +38,7 @@ class Retention:
             )
             # The page may show a deleted message as unread again; what is older than this is not taken in any more.
             await self._database.remember("purged_before", str(max(before, await self.purged_before())))
+        await self._database.fold_log()
         return count
 
     async def delete_everything(self) -> int:
@@ -50,6 +51,7 @@ class Retention:
             for table in ("outbound", "turns", "chats", "outbox"):
                 await self._database.run(f"DELETE FROM {table}")  # noqa: S608 (constants)
             await self._database.remember("purged_before", str(now()))
+        await self._database.fold_log()
         return count
 
     async def purged_before(self) -> float:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from pydantic import SecretStr
 
@@ -148,3 +149,11 @@ async def test_a_replaced_key_deletes_its_conversations_while_it_is_known(
     thread = await journal.threads.get("1@c.us")
     assert thread is not None
     assert thread.conversation_id == conversation["id"]
+
+
+async def test_what_was_deleted_is_in_no_file_any_more(journal: Journal, tmp_path: Path) -> None:
+    await journal.messages.record(message(1))
+    await empty_outbox(journal)
+    assert any(b"texto 1" in file.read_bytes() for file in tmp_path.rglob("journal.sqlite3*"))
+    await purge(journal, AutomaticReplies(AUTOMATIC), later(), budget_s=30)
+    assert not any(b"texto 1" in file.read_bytes() for file in tmp_path.rglob("journal.sqlite3*"))
