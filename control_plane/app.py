@@ -24,6 +24,7 @@ from control_plane.internal.routes import router as internal_router
 from control_plane.landing.api import router as landing_api_router
 from control_plane.landing.routes import router as landing_router
 from control_plane.leases import SCHEDULER
+from control_plane.portal.api_docs import router as api_docs_router
 from control_plane.portal.routes import router as portal_router
 from control_plane.retention.routes import router as retention_router
 from control_plane.security import open_cipher
@@ -76,6 +77,7 @@ def create_app(settings: Settings) -> FastAPI:
         landing_api_router,
         internal_router,
         portal_router,
+        api_docs_router,
         landing_router,
     ):
         app.include_router(router)

@@ -2,7 +2,8 @@
 
 from typing import Annotated, cast
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Request, Security
+from fastapi.security import APIKeyHeader
 
 from control_plane.accounts import service as accounts_service
 from control_plane.accounts.models import Account
@@ -19,7 +20,7 @@ from control_plane.sessions.repository import Sessions
 from control_plane.settings import Settings
 
 SESSION_COOKIE = "flame_session"
-API_KEY_HEADER = "X-Api-Key"
+API_KEY = APIKeyHeader(name="X-Api-Key", auto_error=False, description="made by `create-api-key`")
 
 
 def get_settings(request: Request) -> Settings:
@@ -116,7 +117,7 @@ AccountDep = Annotated[Account | None, Depends(get_account)]
 async def require_api_admin(
     request: Request,
     accounts: AccountsDep,
-    key: Annotated[str | None, Header(alias=API_KEY_HEADER, max_length=200)] = None,
+    key: Annotated[str | None, Security(API_KEY)],
 ) -> Account:
     """Who calls the admin's JSON API: an API key, or a logged-in browser (which may only read).
 
