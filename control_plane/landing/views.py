@@ -93,7 +93,7 @@ def make_view(
         number=session.phone,
         scanned_number=scanned,
         wanted_number=wanted,
-        since=session.since,
+        since=client.updated_at if situation is Situation.PAUSED else session.since,
         last_message_at=session.last_message_at,
     )
 
