@@ -20,6 +20,7 @@ from control_plane import database as plumbing
 from control_plane.accounts.service import AttemptLimiter
 from control_plane.clients.routes import router as clients_router
 from control_plane.errors import DatabaseUnavailable, Problem, problem_response
+from control_plane.headers import SecurityHeaders
 from control_plane.internal.routes import router as internal_router
 from control_plane.landing.api import router as landing_api_router
 from control_plane.landing.routes import router as landing_router
@@ -70,6 +71,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.cipher = open_cipher(settings)
     app.state.login_limiter = AttemptLimiter(settings.login_attempts_per_minute)
     app.state.action_limiter = AttemptLimiter(LANDING_ACTIONS_PER_MINUTE)
+    app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestLog)
     for router in (
         clients_router,

@@ -136,3 +136,14 @@ async def test_the_api_documents_itself(site: Site) -> None:
     document = (await site.visitor.get("/openapi.json")).json()
     assert "/api/admin/clients/{client_id}/toggle" in document["paths"]
     assert "/internal/runner/events" not in document["paths"]
+
+
+async def test_no_page_may_be_framed_or_run_a_foreign_script(site: Site) -> None:
+    client = await site.create()
+    for path in ("/admin/login", f"/client/{client.slug}", "/nothing", "/api/nothing"):
+        headers = (await site.visitor.get(path)).headers
+        assert "frame-ancestors 'none'" in headers["content-security-policy"]
+        assert "default-src 'self'" in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff"
+    # The landing link must not travel on.
+    assert (await site.visitor.get(f"/client/{client.slug}")).headers["referrer-policy"] == "no-referrer"
