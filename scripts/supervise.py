@@ -89,8 +89,15 @@ def write_settings(settings: dict[str, str]) -> None:
 
 
 def choose_configuration() -> Path:
-    """The clone's `supervisord.conf`; where the clone's path is too long for a socket, a copy with a shorter socket."""
+    """The clone's `supervisord.conf`; where the clone's path is too long for a socket, a copy with a shorter socket.
+
+    Raises:
+        CannotStart: supervisord cannot work in this directory.
+    """
     global SOCKET
+    # supervisord reads these characters as its own, and "%" twice over in some places: no escape helps.
+    if bad := re.search(r"[%\[\]*?\n]| [;#]", str(HOME)):
+        raise CannotStart(f"supervisord cannot work in a directory with {bad[0]!r} in its path: move this one ({HOME})")
     if len(os.fsencode(SOCKET)) <= LONGEST_SOCKET_PATH:
         return CONFIGURATION
     digest = hashlib.sha256(os.fsencode(HOME)).hexdigest()[:12]
