@@ -72,7 +72,11 @@ def read_settings() -> dict[str, str]:
         if USER_SETTINGS_FILE.stat().st_mode & 0o077:
             USER_SETTINGS_FILE.chmod(0o600)
             say("· settings.env was readable by others: its mode is 0600 now")
-        found |= {name: value for name, value in dotenv_values(USER_SETTINGS_FILE).items() if value is not None}
+        found |= {
+            name: value
+            for name, value in dotenv_values(USER_SETTINGS_FILE, interpolate=False).items()
+            if value is not None
+        }
     found |= {name: value for name, value in os.environ.items() if name.startswith("FLAME_") or name == "MONGODB_URI"}
     return {name: value for name, value in found.items() if value != ""}
 
@@ -84,6 +88,8 @@ def write_settings(settings: dict[str, str]) -> None:
     with os.fdopen(descriptor, "w") as stream:
         for name, value in sorted(settings.items()):
             escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+            # Readers of such files fill in `${NAME}`: a value that has it says so by way of a default.
+            escaped = escaped.replace("${", "${FLAME_NOTHING:-$}{")
             stream.write(f"{name}='{escaped}'\n")
     temporary.replace(SETTINGS_FILE)
 
