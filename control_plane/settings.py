@@ -136,9 +136,12 @@ class Settings(BaseSettings):
         """supervisord's program files, one per client."""
         return self.data_directory / "supervisor" / "conf.d"
 
-    def environment(self, name: str) -> Environment:
-        """The environment of that name; the real services if the installation no longer has it."""
-        return next((e for e in self.all_environments if e.name == name), REAL)
+    def environment(self, name: str) -> Environment | None:
+        """The environment of that name; None if the installation no longer has it.
+
+        Nothing takes its place: a client that was made to try things must not turn up at the real services.
+        """
+        return next((e for e in self.all_environments if e.name == name), None)
 
 
 class SettingsFileReadable(Exception):

@@ -24,7 +24,7 @@ from control_plane.clients.repository import Clients, PortTaken
 from control_plane.errors import NotFound, Problem
 from control_plane.runners.ports import is_free
 from control_plane.security import Cipher, hash_token, hint, new_token
-from control_plane.settings import Settings
+from control_plane.settings import Environment, Settings
 from tenant_runner.contract import AutomaticAssistant, OpenAIAssistant, RunnerConfig, WhatsAppWebChannel
 
 logger = logging.getLogger(__name__)
@@ -166,7 +166,7 @@ async def create_client(new: NewClient, *, clients: Clients, cipher: Cipher, set
         KeyMissing, KeyRefused: of an assistant at OpenAI (422).
         UnknownEnvironment: not one of the installation's (422).
     """
-    environment = _environment(new.environment or settings.all_environments[0].name, settings)
+    environment = _find_environment(new.environment or settings.all_environments[0].name, settings).name
     assistant = await _store_assistant(new.assistant, None, environment, cipher=cipher, settings=settings)
     token = new_token()
     values: dict[str, Any] = {
@@ -209,7 +209,7 @@ async def update_client(
     # Only the number may be cleared; null for any other field means the same as leaving it out.
     values = {name: value for name, value in given.items() if value is not None or name == "expected_phone"}
     if "environment" in values:
-        values["environment"] = _environment(values["environment"], settings)
+        values["environment"] = _find_environment(values["environment"], settings).name
     if changes.assistant is not None:
         environment = values.get("environment", client.environment)
         stored = await _store_assistant(
@@ -283,12 +283,16 @@ async def check_openai_key(
         api_key = cipher.decrypt(client.assistant.api_key_encrypted)
     if not api_key:
         raise KeyMissing
-    return await check_key(api_key, settings.environment(environment).openai_base_url)
+    return await check_key(api_key, _find_environment(environment, settings).openai_base_url)
 
 
 def runner_config(client: Client, *, cipher: Cipher, settings: Settings) -> RunnerConfig:
-    """What the client's runner needs to know, its secret in the clear: only for the runner's own token."""
-    environment = settings.environment(client.environment)
+    """What the client's runner needs to know, its secret in the clear: only for the runner's own token.
+
+    Raises:
+        UnknownEnvironment: the installation no longer has the client's (422).
+    """
+    environment = _find_environment(client.environment, settings)
     assistant: OpenAIAssistant | AutomaticAssistant
     if isinstance(client.assistant, StoredOpenAIAssistant):
         assistant = OpenAIAssistant(
@@ -324,10 +328,11 @@ async def _changeable(client_id: str, clients: Clients) -> Client:
     return client
 
 
-def _environment(name: str, settings: Settings) -> str:
-    if name not in {environment.name for environment in settings.all_environments}:
+def _find_environment(name: str, settings: Settings) -> Environment:
+    environment = settings.environment(name)
+    if environment is None:
         raise UnknownEnvironment
-    return name
+    return environment
 
 
 async def _store_assistant(
@@ -346,7 +351,7 @@ async def _store_assistant(
         if known is None:
             raise KeyMissing
         return known.model_copy(update={"model": request.model or known.model, "instructions": request.instructions})
-    check = await check_key(api_key, settings.environment(environment).openai_base_url)
+    check = await check_key(api_key, _find_environment(environment, settings).openai_base_url)
     if check.valid is False:
         raise KeyRefused
     # A key without quota, or an OpenAI that does not answer, is no reason to refuse: the runner says so and recovers.

@@ -34,7 +34,7 @@ class LandingView:
 
     path: str
     name: str
-    environment: Environment
+    environment: Environment | None
     situation: Situation
     text: SessionText
     scan: Words

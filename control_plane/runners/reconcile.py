@@ -146,6 +146,12 @@ class Reconciler:
         for client in clients:
             if client.deleting_since is not None:
                 continue
+            if client.wanted is Wanted.CONNECTED and self.settings.environment(client.environment) is None:
+                problems[client.id] = (
+                    f"the settings have no environment {client.environment!r} any more: "
+                    "bring it back, or choose another one in the client's form"
+                )
+                continue
             try:
                 self._write_credentials(client)
                 specs.append(RunnerSpec(client.id))
@@ -308,7 +314,9 @@ class Reconciler:
         directory = self.settings.clients_directory / client.id
         # Stopped before the purge: what arrives in between would make new conversations at the provider.
         await self._stop(client.id)
-        failure = await self._purge_everything(client.id) if directory.is_dir() else None
+        # Where its environment is gone there is no provider to ask either.
+        reachable = directory.is_dir() and self.settings.environment(client.environment) is not None
+        failure = await self._purge_everything(client.id) if reachable else None
         if failure and now - (client.deleting_since or now) < DELETION_PATIENCE:
             self._not_before[client.id] = datetime.now(UTC) + DELETION_RETRY
             await self.runners.show(runner, RunnerState.REMOVING, f"{failure}; trying again")

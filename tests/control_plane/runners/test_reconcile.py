@@ -313,3 +313,10 @@ async def test_a_directory_that_cannot_be_written_is_said(site: Site) -> None:
     assert "cannot be written" in ((await site.runner("acme")).message or "")
     (directory / "acme").unlink()
     await site.until_state(RunnerState.RUNNING, "acme")
+
+
+async def test_a_client_whose_environment_is_gone_is_not_started_somewhere_else(site: Site) -> None:
+    site.add("acme", environment="gone")
+    await site.until_state(RunnerState.FAILED, "acme")
+    assert "'gone'" in ((await site.runner("acme")).message or "")
+    assert site.supervisord.starts("acme") == []
