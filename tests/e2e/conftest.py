@@ -1,4 +1,4 @@
-"""One installation for all end-to-end tests, and hands for it: a browser, phones, customers."""
+"""One installation for all end-to-end tests, gone after the last of them, and hands for it: a browser, phones."""
 
 import os
 import shutil
@@ -16,14 +16,14 @@ from tests.e2e.tenant import Tenant
 CreateTenant = Callable[..., Awaitable[Tenant]]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> str:
     path = os.environ.get("FLAME_CHROMIUM") or shutil.which("chromium")
     assert path, "run the tests by ./scripts/test: it finds or installs a Chromium"
     return path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def installation(tmp_path_factory: pytest.TempPathFactory, chromium: str) -> Iterator[Installation]:
     home: Path = tmp_path_factory.mktemp("home") / "flame"
     platform = Installation(home, chromium)
@@ -34,7 +34,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory, chromium: str) -> Ite
         platform.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def api(installation: Installation) -> AsyncIterator[httpx2.AsyncClient]:
     key = installation.command("create-api-key").split()[-1]
     headers = {"X-Api-Key": key}
@@ -60,7 +60,7 @@ async def create_tenant(installation: Installation, api: httpx2.AsyncClient) -> 
         await tenant.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def browser(chromium: str) -> AsyncIterator[Browser]:
     arguments = ["--disable-gpu", "--disable-background-networking", "--no-first-run"]
     async with async_playwright() as playwright:

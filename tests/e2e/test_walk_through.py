@@ -149,3 +149,10 @@ async def test_a_client_is_created_linked_and_answers(
     await page.get_by_text("Juan").first.click()
     await expect(page.locator("main")).to_contain_text("¿cuál es el horario?")
     await expect(page.locator("main")).to_contain_text("9 a 18")
+
+    # The admin disconnects the client: the page says so, and so does the client's own.
+    await page.goto(f"{installation.portal}/admin/clients/{client['_id']}")
+    await page.locator("#do-disconnect").click()
+    await expect(page.locator("[data-situation=paused]").first).to_be_visible(timeout=30_000)
+    await expect(landing.locator("[data-situation=paused]")).to_be_visible(timeout=30_000)
+    await wait_for(lambda: installation.runner(str(client["_id"])) is None, deadline_s=60, what="the runner's end")
