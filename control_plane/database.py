@@ -98,12 +98,3 @@ async def ensure_indexes_in_time(database: Database) -> None:
         else:
             logger.info("indexes were ensured")
             return
-
-
-async def is_up(database: Database) -> bool:
-    """Whether the server answers a ping."""
-    try:
-        await database.command("ping")
-    except PyMongoError:
-        return False
-    return True

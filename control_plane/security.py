@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import hmac
 import os
 import secrets
 from pathlib import Path
@@ -62,11 +61,6 @@ def hash_token(token: str) -> str:
 def hint(secret: str) -> str:
     """What may be shown of a secret: `sk-…4f2a`."""
     return f"{secret[:3]}…{secret[-4:]}" if len(secret) >= 12 else "…"
-
-
-def is_same(given: str, expected: str) -> bool:
-    """Compare two secrets in constant time."""
-    return hmac.compare_digest(given.encode(), expected.encode())
 
 
 # ------------------------------------------------------------------------------------------------ encryption

@@ -5,8 +5,6 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from tenant_runner.contract import MessageRecorded
-
 
 class Message(BaseModel):
     """One message of `client_messages`."""
@@ -46,6 +44,3 @@ class Page(BaseModel):
 
     messages: tuple[Message, ...]
     before: str | None
-
-
-__all__ = ["Chat", "Message", "MessageRecorded", "Page"]

@@ -107,11 +107,6 @@ class Conversations:
         cursor = self._messages.find(query).sort(order).limit(limit)
         return [Message.model_validate(document) async for document in cursor]
 
-    async def get_status(self, chat_id: str) -> str:
-        """Who answers in a chat."""
-        document = await self._statuses.find_one({"client_id": self.client_id, "chat_id": chat_id})
-        return str(document["status"]) if document else "automatic"
-
     # ------------------------------------------------------------------------------------------ cleanup
 
     async def delete_before(self, cutoff: datetime) -> tuple[int, int]:
