@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from limits import RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage
-from limits.aio.strategies import SlidingWindowCounterRateLimiter
+from limits.aio.strategies import MovingWindowRateLimiter
 
 from control_plane.accounts.models import Account, AccountSession
 from control_plane.accounts.repository import Accounts
@@ -65,7 +65,7 @@ class AttemptLimiter:
     """Attempts per minute, counted for each subject: an address, an account name, a landing page."""
 
     def __init__(self, per_minute: int) -> None:
-        self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._limiter = MovingWindowRateLimiter(MemoryStorage())
         self._limit = RateLimitItemPerMinute(per_minute)
 
     async def count(self, *subjects: str) -> None:
