@@ -53,7 +53,7 @@ def _schedule(settings: Settings) -> None:
 
 def _database(settings: Settings, *, prepare: bool) -> None:
     if prepare:
-        embedded_database.prepare(settings.database_directory)
+        embedded_database.prepare(settings.database_directory, port=settings.database_port)
     else:
         embedded_database.run(settings.database_directory)
 

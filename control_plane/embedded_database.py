@@ -8,7 +8,6 @@ import contextlib
 import logging
 import os
 import secrets
-import socket
 import subprocess
 import sys
 import time
@@ -19,9 +18,14 @@ from urllib.parse import urlsplit
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
+from control_plane.files import write_private
+from control_plane.ports import find_free, is_free
+
 logger = logging.getLogger(__name__)
 
 PREFERRED_PORT = 27_117
+# Below the ports that the system takes for outgoing connections: the last one is still free at the next start.
+_USUAL_PORTS = range(PREFERRED_PORT, PREFERRED_PORT + 1_000)
 START_DEADLINE_S = 60.0
 USER = "flame"
 
@@ -42,7 +46,7 @@ def prepare(directory: Path, *, port: int | None = None) -> str:
 
     Args:
         directory: home of the database's files, made with mode 0700.
-        port: TCP port on loopback; None keeps the last one, or takes the usual one or a free one.
+        port: TCP port on loopback; None keeps the last one, or takes the first free one of the usual ones.
 
     Returns:
         The connection string, also written to `uri_file(directory)`.
@@ -54,19 +58,19 @@ def prepare(directory: Path, *, port: int | None = None) -> str:
     directory.chmod(0o700)
     file = uri_file(directory)
     known = urlsplit(file.read_text().strip()) if file.exists() else None
-    candidates = [p for p in (port, known.port if known else None, PREFERRED_PORT) if p]
-    chosen = next((p for p in candidates if _is_free(p)), None) or _free_port()
+    last = known.port if known else None
+    chosen = next(p for p in (port, last, *_USUAL_PORTS) if p and is_free(p))
     if known and known.password:
         uri = _uri(known.password, chosen)
     else:
         password = secrets.token_urlsafe(24)
         # The server has no localhost exception: its first user is made while it asks for none, on a port that
         # nobody was told of, and before the platform starts.
-        with _serving(directory, _free_port()) as open_uri:
+        with _serving(directory, find_free()) as open_uri:
             _create_user(open_uri, password)
         uri = _uri(password, chosen)
         logger.info("embedded database was prepared", extra={"directory": str(directory)})
-    _write_private(file, uri)
+    write_private(file, uri + "\n")
     return uri
 
 
@@ -78,7 +82,7 @@ def run(directory: Path) -> None:
     """
     uri = uri_file(directory).read_text().strip() if uri_file(directory).exists() else prepare(directory)
     port = urlsplit(uri).port or PREFERRED_PORT
-    if not _is_free(port):
+    if not is_free(port):
         raise EmbeddedDatabaseError(f"port {port} is taken by another program; stop it, or stop and start the platform")
     command = server_command(directory, port)
     os.execv(command[0], command)  # noqa: S606
@@ -143,29 +147,3 @@ def _create_user(uri: str, password: str) -> None:
 
 def _uri(password: str, port: int) -> str:
     return f"mongodb://{USER}:{password}@127.0.0.1:{port}/?authSource=admin&directConnection=true"
-
-
-def _write_private(file: Path, text: str) -> None:
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as stream:
-        stream.write(text + "\n")
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(file)
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -53,6 +53,7 @@ class Settings(BaseSettings):
     public_url: str | None = None
     mongodb_uri: SecretStr | None = Field(default=None, validation_alias="MONGODB_URI")
     database_name: str = "flame"
+    database_port: int | None = None
     supervisor_socket: Path | None = None
 
     # Tenant runners

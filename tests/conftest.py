@@ -2,11 +2,13 @@
 
 import asyncio
 import inspect
+import os
+import random
 import secrets
-import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from itertools import cycle
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
@@ -16,17 +18,39 @@ from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
 from control_plane import embedded_database
+from control_plane.ports import is_free
 from control_plane.settings import Settings
 
 Document = dict[str, Any]
 T = TypeVar("T")
 
 
+# Below the ports from which the system makes outgoing connections, so that none of those takes one in between.
+# pytest's workers run side by side: each has a slice of its own, and begins somewhere in it.
+_FIRST_PORT, _LAST_PORT, _SLICE = 12_000, 32_000, 5_000
+_slice_start = _FIRST_PORT + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 4 * _SLICE
+_ports = cycle(range(_slice_start, _slice_start + _SLICE))
+for _ in range(random.randrange(_SLICE)):
+    next(_ports)
+
+
 def find_free_port() -> int:
-    """A TCP port that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port that nobody listened on a moment ago and that no other test was given lately."""
+    return find_free_ports(1)
+
+
+def find_free_ports(count: int) -> int:
+    """The first of `count` successive ports, as `find_free_port` says of one."""
+    found: list[int] = []
+    while len(found) < count:
+        port = next(_ports)
+        if not is_free(port):
+            found = []
+        elif found and port != found[-1] + 1:
+            found = [port]
+        else:
+            found.append(port)
+    return found[0]
 
 
 @overload
@@ -55,6 +79,11 @@ async def wait_for(
         if time.monotonic() > ends:
             raise AssertionError(f"not within {deadline_s} s: {what or condition}; last value: {value!r}")
         await asyncio.sleep(interval_s)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long ones first, so that no worker is left alone with them at the end."""
+    items.sort(key=lambda item: not item.nodeid.startswith(("tests/e2e/", "tests/contract/")))
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from control_plane.clients.models import (
 from control_plane.clients.openai_key import DEFAULT_MODEL, KeyCheck, check_key
 from control_plane.clients.repository import Clients, PortTaken
 from control_plane.errors import NotFound, Problem
-from control_plane.runners.ports import is_free
+from control_plane.ports import is_free
 from control_plane.security import Cipher, hash_token, hint, new_token
 from control_plane.settings import Environment, Settings
 from tenant_runner.contract import AutomaticAssistant, OpenAIAssistant, RunnerConfig, WhatsAppWebChannel

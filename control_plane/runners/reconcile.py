@@ -11,8 +11,9 @@ from typing import Any
 
 from control_plane.clients.models import Client, Wanted
 from control_plane.errors import Problem
+from control_plane.files import make_private_directory, write_private
+from control_plane.ports import is_free
 from control_plane.runners.brake import Brake
-from control_plane.runners.files import make_private_directory, write_private
 from control_plane.runners.gateway import RunnerGateway
 from control_plane.runners.launchers.base import (
     UP,
@@ -25,7 +26,6 @@ from control_plane.runners.launchers.base import (
     RunnerSpec,
 )
 from control_plane.runners.models import Runner, RunnerState
-from control_plane.runners.ports import is_free
 from control_plane.runners.repository import Runners
 from control_plane.security import CannotDecrypt
 from control_plane.settings import Settings

@@ -37,7 +37,8 @@ class Retention:
                 before,
             )
             # The page may show a deleted message as unread again; what is older than this is not taken in any more.
-            await self._database.remember("purged_before", str(max(before, await self.purged_before())))
+            # Channels give whole seconds: a message that comes right after must not look older.
+            await self._database.remember("purged_before", str(max(int(before), await self.purged_before())))
         await self._database.fold_log()
         return count
 
@@ -50,7 +51,7 @@ class Retention:
             count = await self._database.run("DELETE FROM messages")
             for table in ("outbound", "turns", "chats", "outbox"):
                 await self._database.run(f"DELETE FROM {table}")  # noqa: S608 (constants)
-            await self._database.remember("purged_before", str(now()))
+            await self._database.remember("purged_before", str(int(now())))
         await self._database.fold_log()
         return count
 

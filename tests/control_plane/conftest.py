@@ -8,7 +8,7 @@ from control_plane.database import Database
 from control_plane.settings import Environment, Settings
 from sandbox.servers import Endpoints, serve
 from sandbox.settings import SandboxSettings
-from tests.conftest import find_free_port
+from tests.conftest import find_free_ports
 from tests.control_plane.site import Site, change, open_site
 
 
@@ -24,7 +24,7 @@ async def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[E
 def site_settings(settings: Settings, stand_ins: Endpoints) -> Settings:
     """Settings whose first environment is that of the stand-ins, and a small range of ports."""
     stand_in = Environment(name="sandbox", label="Sandbox", openai_base_url=f"{stand_ins.url}/openai/v1")
-    first = find_free_port()
+    first = find_free_ports(51)
     return change(settings, environments=(stand_in,), first_port=first, last_port=first + 50)
 
 

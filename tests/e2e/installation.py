@@ -14,10 +14,11 @@ import psutil
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from tests.conftest import find_free_port
+from tests.conftest import find_free_port, find_free_ports
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 START_DEADLINE_S = 180.0
+PORTS = ("FLAME_PORT", "FLAME_DATABASE_PORT", "FLAME_SANDBOX_PORT", "FLAME_SANDBOX_TLS_PORT", "FLAME_SANDBOX_SMTP_PORT")
 
 
 class Installation:
@@ -25,9 +26,8 @@ class Installation:
 
     def __init__(self, home: Path, chromium: str, **settings: str) -> None:
         self.home = home
-        self.ports = {name: find_free_port() for name in ("FLAME_PORT", "FLAME_SANDBOX_PORT", "FLAME_SANDBOX_TLS_PORT")}
-        self.ports["FLAME_SANDBOX_SMTP_PORT"] = find_free_port()
-        first = find_free_port()
+        self.ports = {name: find_free_port() for name in PORTS}
+        first = find_free_ports(51)
         self.settings = {
             "FLAME_CHROMIUM": chromium,
             "FLAME_FIRST_PORT": str(first),

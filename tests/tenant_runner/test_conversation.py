@@ -473,6 +473,16 @@ async def test_a_promised_request_survives_a_crash(house: House, monkeypatch: py
     await wait_for(lambda: house.channel.texts == ["listo"])
 
 
+async def test_a_message_of_the_second_of_a_cleanup_is_answered(house: House) -> None:
+    """Channels give whole seconds: right after a cleanup a new message looked older than it."""
+    for _ in range(3):
+        moment = datetime.now(UTC)
+        await house.journal.retention.delete_messages(moment.timestamp())
+        await house.receive(incoming("hola", sent_at=moment.replace(microsecond=0)))
+    await house.settled()
+    assert house.channel.texts == ["re: hola + hola + hola"]
+
+
 async def test_a_processed_message_is_answered_with_its_history_and_sent_nowhere(house: House) -> None:
     assert await house.conversation.ask("web-1", "hola") == "re: hola"
     assert await house.conversation.ask("web-1", "¿y?") == "re: ¿y?"

@@ -13,7 +13,7 @@ from typing import Any
 from supervisor.states import STOPPED_STATES, ProcessStates
 from supervisor.xmlrpc import Faults
 
-from control_plane.runners.files import read_end, read_text, write_private
+from control_plane.files import read_end, read_text, write_private
 from control_plane.runners.launchers.base import (
     Launcher,
     LauncherError,

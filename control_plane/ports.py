@@ -13,3 +13,10 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
         return True
+
+
+def find_free() -> int:
+    """A port that nobody listened on a moment ago, for a listener that lives shortly."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,6 +1,6 @@
 import socket
 
-from control_plane.runners.ports import is_free
+from control_plane.ports import is_free
 from tests.conftest import find_free_port
 
 
