@@ -1,4 +1,4 @@
-"""What the phone's HTTP API does: link, write, report, unlink, and make the network fail."""
+"""What a person does with a phone: link, write, report, unlink."""
 
 import time
 from http import HTTPStatus
@@ -8,18 +8,7 @@ from starlette.requests import Request
 
 from sandbox.phone.calls import Answer, find_account, find_message, read_body
 from sandbox.phone.reports import describe
-from sandbox.phone.requests import (
-    Incoming,
-    Open,
-    Outage,
-    Own,
-    Pair,
-    Patch,
-    RawMessage,
-    Receipt,
-    Refusal,
-    Registration,
-)
+from sandbox.phone.requests import Decryption, Incoming, Open, Own, Pair, Patch, RawMessage, Receipt
 from sandbox.whatsapp_web import linking
 from sandbox.whatsapp_web.accounts import Account, Message, make_message_id
 from sandbox.whatsapp_web.network import Network
@@ -45,7 +34,7 @@ async def pair(network: Network, request: Request) -> Answer:
     except linking.PairingRefused as refusal:
         account.log("pairing_refused", reason=str(refusal))
         raise HTTPException(HTTPStatus.CONFLICT, str(refusal)) from refusal
-    return {"deviceId": device.id, "phone": account.number}
+    return {"deviceId": device.id if device else None, "phone": account.number, "stalled": device is None}
 
 
 async def log_out(network: Network, request: Request) -> Answer:
@@ -77,8 +66,18 @@ async def receive_incoming(network: Network, request: Request) -> Answer:
             "self": "in",
             "ack": 1,
             "notifyName": contact.pushname or "",
+            "undecrypted": body.undecrypted,
         },
     )
+
+
+async def decrypt(network: Network, request: Request) -> Answer:
+    """The real form of a message that linked devices could not read."""
+    account, body = find_account(network, request), await read_body(request, Decryption)
+    message = find_message(account, body.id)
+    account.update(message, {"undecrypted": False})
+    await network.deliver(account, message)
+    return {"id": body.id}
 
 
 async def write_own(network: Network, request: Request) -> Answer:
@@ -140,30 +139,3 @@ async def _deliver(network: Network, account: Account, message: Message) -> Answ
     key = message["id"]
     serialized = f"{'true' if key['fromMe'] else 'false'}_{key['remote']}_{key['id']}"
     return {"id": key["id"], "serialized": serialized, "chat": key["remote"]}
-
-
-# -------------------------------------------------------------------- the network
-
-
-async def cut_network(network: Network, request: Request) -> Answer:
-    """An outage: pages lose their connection and get none for a while."""
-    body = await read_body(request, Outage)
-    await network.cut(body.seconds)
-    return {"seconds": body.seconds}
-
-
-async def change_registration(network: Network, request: Request) -> Answer:
-    """Say that a number has no WhatsApp account (or has one again)."""
-    account, body = find_account(network, request), await read_body(request, Registration)
-    change = account.profile.unregistered.add if body.unregistered else account.profile.unregistered.discard
-    change(body.number)
-    account.save_profile()
-    return describe(network, account)
-
-
-async def change_refusal(network: Network, request: Request) -> Answer:
-    """Have everything that this account sends refused (or accepted again)."""
-    account, body = find_account(network, request), await read_body(request, Refusal)
-    account.profile.refuses_sends = body.refuse
-    account.save_profile()
-    return describe(network, account)

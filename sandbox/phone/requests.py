@@ -4,7 +4,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from sandbox.whatsapp_web.accounts import Addressing
+from sandbox.whatsapp_web.accounts import Addressing, Lost
 
 Number = Annotated[str, StringConstraints(pattern=r"^[0-9]{6,15}$")]
 MessageId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.-]{4,64}$")]
@@ -42,6 +42,7 @@ class Incoming(_Body):
     Attributes:
         t: when it was sent, in seconds since 1970; now by default.
         addressing: by number or by hidden identity; stays with the contact.
+        undecrypted: linked devices cannot read it until it is decrypted.
     """
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
@@ -54,6 +55,13 @@ class Incoming(_Body):
     id: MessageId | None = None
     t: int | None = None
     type: str = Field(default="chat", max_length=40)
+    undecrypted: bool = False
+
+
+class Decryption(_Body):
+    """Linked devices can read a message at last."""
+
+    id: MessageId
 
 
 class Own(_Body):
@@ -97,6 +105,38 @@ class Outage(_Body):
     """No page reaches WhatsApp for so long."""
 
     seconds: float = Field(ge=0, le=3600)
+
+
+class Loss(_Body):
+    """The next frames of an operation are lost: before it is done, or the answer after it."""
+
+    operation: str
+    lose: Lost
+    count: int = Field(default=1, ge=0, le=10_000)
+
+
+class Replay(_Body):
+    """Whether what came while a device was away is pushed again after its login."""
+
+    late: bool = True
+
+
+class Stall(_Body):
+    """Whether pairings use their code up and never log in."""
+
+    stall: bool = True
+
+
+class Restriction(_Body):
+    """Whether WhatsApp has restricted the account."""
+
+    restricted: bool = True
+
+
+class Sync(_Body):
+    """How long pages sync after a login; null: as the settings say."""
+
+    seconds: float | None = Field(ge=0, le=3600)
 
 
 class RawMessage(_Body):

@@ -93,13 +93,16 @@ async def _talk(network: Network, websocket: WebSocket) -> None:
 
 
 async def _answer(network: Network, page: Page, text: str) -> None:
-    seq = None
+    seq = lost = None
     try:
         frame = json.loads(text)
-        seq = frame.pop("seq", None)
-        reply = await OPERATIONS[frame.pop("op")](network, page, frame)
+        seq, operation = frame.pop("seq", None), frame.pop("op")
+        lost = page.account.lose(operation) if page.account else None
+        if lost == "request":
+            return
+        reply = await OPERATIONS[operation](network, page, frame)
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         logger.warning("frame refused", extra={"cause": type(error).__name__})
         reply = {"ok": False, "exists": False}
-    if seq is not None:
+    if seq is not None and lost is None:
         await page.send("reply", seq=seq, **({"ok": True} if reply is None else reply))
