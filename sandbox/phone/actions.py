@@ -2,15 +2,17 @@
 
 import time
 from http import HTTPStatus
+from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from sandbox.phone.calls import Answer, find_account, find_message, read_body
 from sandbox.phone.reports import describe
-from sandbox.phone.requests import Decryption, Incoming, Open, Own, Pair, Patch, RawMessage, Receipt
+from sandbox.phone.requests import Incoming, Named, Open, Own, Pair, Patch, RawMessage, Receipt
 from sandbox.whatsapp_web import linking
 from sandbox.whatsapp_web.accounts import Account, Message, make_message_id
+from sandbox.whatsapp_web.messages import guess_kind, make_content
 from sandbox.whatsapp_web.network import Network
 
 # -------------------------------------------------------------------- linking
@@ -61,8 +63,8 @@ async def receive_incoming(network: Network, request: Request) -> Answer:
             "from": contact.chat_id,
             "to": account.own_address(contact),
             "t": int(time.time()) if body.t is None else body.t,
-            "type": body.type,
             "body": body.body,
+            **_content(network, body),
             "self": "in",
             "ack": 1,
             "notifyName": contact.pushname or "",
@@ -71,9 +73,16 @@ async def receive_incoming(network: Network, request: Request) -> Answer:
     )
 
 
+async def expire(network: Network, request: Request) -> Answer:
+    """WhatsApp's servers have forgotten the file of a message."""
+    account, body = find_account(network, request), await read_body(request, Named)
+    network.media.delete(find_message(account, body.id).get("directPath", ""))
+    return {"id": body.id}
+
+
 async def decrypt(network: Network, request: Request) -> Answer:
     """The real form of a message that linked devices could not read."""
-    account, body = find_account(network, request), await read_body(request, Decryption)
+    account, body = find_account(network, request), await read_body(request, Named)
     message = find_message(account, body.id)
     account.update(message, {"undecrypted": False})
     await network.deliver(account, message)
@@ -131,6 +140,21 @@ async def send_receipt(network: Network, request: Request) -> Answer:
     account, body = find_account(network, request), await read_body(request, Receipt)
     await network.acknowledge(account, find_message(account, body.id), body.ack)
     return {"id": body.id, "ack": body.ack}
+
+
+def _content(network: Network, body: Incoming) -> dict[str, Any]:
+    if body.media is None:
+        kind = body.type or "chat"
+        return {"type": kind, **make_content(kind, body.body)}
+    file = body.media
+    facts = {"mimetype": file.mimetype, "filename": file.filename, "duration": file.duration}
+    return {
+        "type": body.type or guess_kind(file.mimetype),
+        "body": "",
+        "caption": file.caption or body.body,
+        **{name: value for name, value in facts.items() if value is not None},
+        **network.media.put(file.data),
+    }
 
 
 async def _deliver(network: Network, account: Account, message: Message) -> Answer:

@@ -31,6 +31,7 @@ def routes(network: Network) -> list[Route]:
             ("POST", "/{phone}/patch", actions.patch_message),
             ("POST", "/{phone}/logout", actions.log_out),
             ("POST", "/{phone}/decrypt", actions.decrypt),
+            ("POST", "/{phone}/expire", actions.expire),
             ("POST", "/{phone}/conflict", failures.raise_conflict),
             ("POST", "/{phone}/passkey", failures.change_pairing),
             ("POST", "/{phone}/restrict", failures.change_restriction),

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from sandbox.whatsapp_web.accounts import Addressing, Lost
 
@@ -36,12 +36,27 @@ class Pair(Open):
         return self
 
 
+class File(_Body):
+    """A file that a message carries.
+
+    Attributes:
+        duration: of sound and pictures that move, in seconds.
+    """
+
+    data: Base64Bytes
+    mimetype: str = Field(pattern=r"^[a-z]+/[A-Za-z0-9.+-]+(; ?[a-z]+=[\w.-]+)?$", max_length=120)
+    filename: str | None = Field(default=None, max_length=255)
+    duration: int | None = Field(default=None, ge=0)
+    caption: Text | None = None
+
+
 class Incoming(_Body):
     """A customer writes to the account.
 
     Attributes:
         t: when it was sent, in seconds since 1970; now by default.
         addressing: by number or by hidden identity; stays with the contact.
+        type: image, ptt, document, location, poll_creation, …; by default what goes with the file, or text.
         undecrypted: linked devices cannot read it until it is decrypted.
     """
 
@@ -54,12 +69,13 @@ class Incoming(_Body):
     addressing: Addressing | None = None
     id: MessageId | None = None
     t: int | None = None
-    type: str = Field(default="chat", max_length=40)
+    type: str | None = Field(default=None, max_length=40)
+    media: File | None = None
     undecrypted: bool = False
 
 
-class Decryption(_Body):
-    """Linked devices can read a message at last."""
+class Named(_Body):
+    """Something happens to a message: linked devices can read it at last, its file is gone, it is taken back."""
 
     id: MessageId
 

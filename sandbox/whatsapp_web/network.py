@@ -7,6 +7,7 @@ from typing import Any
 
 from sandbox.settings import SandboxSettings
 from sandbox.whatsapp_web.accounts import Account, AccountProfile, Message
+from sandbox.whatsapp_web.media import MediaFiles
 from sandbox.whatsapp_web.messages import to_wire
 from sandbox.whatsapp_web.pages import Page
 from sandbox.whatsapp_web.store import SqliteAccountStore
@@ -20,12 +21,14 @@ class Network:
     Attributes:
         pages: every open page, linked or waiting.
         link_codes: eight-character code to the page that shows it and the number it is for.
+        media: the files of messages.
     """
 
     def __init__(self, settings: SandboxSettings) -> None:
         self.settings = settings
         self.pages: list[Page] = []
         self.link_codes: dict[str, tuple[Page, str]] = {}
+        self.media = MediaFiles(settings.state_directory / "media")
         self._store = SqliteAccountStore(settings.state_directory / "whatsapp.sqlite3")
         self.accounts = self._store.load()
         self._down_until = 0.0

@@ -1,5 +1,6 @@
 """The hard modes of the stand-in's WhatsApp, as unmodified wa-js reports them; what left is asked of the phone."""
 
+import base64
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,52 @@ async def test_a_frame_lost_in_flight_is_repeated_and_sends_once(linked: Linked,
     await page.until("window.sent?.result === 'OK'")
     await phone.saw("sent", body=text, copies=1)
     await page.ask("delete window.sent")
+
+
+async def download(page: WebPage, message_id: str) -> Any:
+    """The bytes as wa-js gives them, or the code of its error."""
+    script = """(id) => WPP.chat.downloadMedia(id).then(async (blob) => ({
+      type: blob.type, data: (await WPP.util.blobToBase64(blob)).split(',')[1],
+    }), (error) => error.code)"""
+    return await page.ask(script, message_id)
+
+
+@pytest.mark.parametrize(
+    ("kind", "facts"),
+    [
+        ("image", {"mimetype": "image/jpeg", "caption": "mirá"}),
+        ("ptt", {"mimetype": "audio/ogg; codecs=opus", "duration": 4}),
+        ("document", {"mimetype": "application/pdf", "filename": "pedido.pdf"}),
+    ],
+)
+async def test_an_incoming_file_is_described_and_downloads(linked: Linked, kind: str, facts: dict[str, Any]) -> None:
+    page, phone = linked
+    data = base64.b64encode(kind.encode() * 1000).decode()
+    sent = await phone.tell("incoming", **{"from": "5491155551007"}, type=kind, media={"data": data, **facts})
+    await page.until(f"{forms(sent['serialized'])}.length === 1")
+    model = await page.ask("(id) => WPP.chat.getMessageById(id).then((m) => m.serialize())", sent["serialized"])
+    assert {name: model.get(name) for name in facts} == facts
+    assert (model["type"], model["size"]) == (kind, len(kind) * 1000)
+    # The body of a picture is a small copy of it, not text.
+    assert model["body"].startswith("/9j/") == (kind == "image")
+    assert await download(page, sent["serialized"]) == {"type": facts["mimetype"], "data": data}
+
+
+async def test_a_file_that_the_servers_have_forgotten_cannot_be_had(linked: Linked) -> None:
+    page, phone = linked
+    media = {"data": base64.b64encode(b"viejo").decode(), "mimetype": "image/png"}
+    sent = await phone.tell("incoming", **{"from": "5491155551007"}, media=media)
+    await phone.tell("expire", id=sent["id"])
+    await page.until(f"{forms(sent['serialized'])}.length === 1")
+    assert await download(page, sent["serialized"]) == "media_not_found"
+
+
+@pytest.mark.parametrize("kind", ["location", "vcard", "poll_creation", "sticker", "payment"])
+async def test_a_message_of_any_kind_comes_as_that_kind(linked: Linked, kind: str) -> None:
+    page, phone = linked
+    sent = await phone.tell("incoming", **{"from": "5491155551008"}, type=kind, body="algo")
+    await page.until(f"{forms(sent['serialized'])}.length === 1")
+    assert (await page.ask(forms(sent["serialized"])))[0][0] == kind
 
 
 # ------------------------------------------------------------------ the session
