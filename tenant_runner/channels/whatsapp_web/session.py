@@ -13,16 +13,16 @@ from playwright.async_api import Error as PlaywrightError
 
 from tenant_runner.channels.base import (
     Ack,
+    ChannelChange,
     ChannelListener,
     ChannelMessage,
     ChannelNotReady,
-    MediaGone,
     SendRefused,
     SendUnknown,
 )
 from tenant_runner.channels.snapshot import Snapshot
 from tenant_runner.channels.whatsapp_web.browser import Browser, ProfileInUse
-from tenant_runner.channels.whatsapp_web.page import PageBroken, PageTimeout, WhatsAppPage, parse_message
+from tenant_runner.channels.whatsapp_web.page import PageBroken, PageTimeout, WhatsAppPage, parse_change, parse_message
 from tenant_runner.channels.whatsapp_web.watch import PAGE_S, LinkWatch, Verdict
 from tenant_runner.contract import ChannelConfig, LinkCode, SessionChanged, SessionReason, SessionState
 
@@ -71,7 +71,7 @@ class WhatsAppWebSession:
         self._nudge = asyncio.Event()
         self._ran_well = False
         self._catch_up_due = False
-        self._inbox: asyncio.Queue[ChannelMessage | tuple[str, Ack]] = asyncio.Queue()
+        self._inbox: asyncio.Queue[ChannelMessage | ChannelChange | tuple[str, Ack]] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
 
     # ------------------------------------------------------------------------------------------------ lifecycle
@@ -236,8 +236,8 @@ class WhatsAppWebSession:
             logger.warning("catching up failed", extra={"cause": str(error)})
             return
         self._catch_up_due = False
-        for message in missed:
-            self._inbox.put_nowait(message)
+        for each in missed:
+            self._inbox.put_nowait(each)
 
     async def _wait_for_news(self, browser: Browser) -> None:
         quiet = self.session.reason is SessionReason.CONNECTED and not self._catch_up_due
@@ -260,6 +260,8 @@ class WhatsAppWebSession:
         """Called by the page, in order; nothing is done here but sorting."""
         if name == "message":
             self._inbox.put_nowait(parse_message(payload))
+        elif name == "change":
+            self._inbox.put_nowait(parse_change(payload))
         elif name == "ack":
             self._inbox.put_nowait((payload["id"], payload["ack"]))
         elif name == "logout":
@@ -274,6 +276,8 @@ class WhatsAppWebSession:
             try:
                 if isinstance(item, ChannelMessage):
                     await self._listener.message_received(item)
+                elif isinstance(item, ChannelChange):
+                    await self._listener.message_changed(item)
                 else:
                     await self._listener.message_acknowledged(*item)
             except Exception:
@@ -351,7 +355,10 @@ class WhatsAppWebSession:
 
     async def download(self, chat_id: str, message_id: str, max_bytes: int) -> bytes:
         """The file of a message."""
-        raise MediaGone("files are not read yet")
+        try:
+            return await self._working_page().download(message_id, max_bytes)
+        except PageBroken as error:
+            raise ChannelNotReady(str(error)) from error
 
     async def recycle(self) -> None:
         """Close the browser and open it again."""
