@@ -109,8 +109,6 @@ class Storm:
         tenant = self._rng.choice(self.tenants)
         body = {"operation": "send", "lose": part, "count": self._rng.choice((1, 2))}
         response = await tenant.phone.post(f"/{tenant.owner}/frames", json=body)
-        if response.status_code == 404:
-            return None
         response.raise_for_status()
         return f"{tenant.id} x {body['count']}"
 
