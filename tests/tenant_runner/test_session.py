@@ -1,11 +1,12 @@
 """The WhatsApp Web channel by itself, in a real browser against the stand-in; one linked session for the whole file."""
 
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tenant_runner.channels.base import ChannelMessage
+from tenant_runner.channels.base import ChannelMessage, ChannelNotReady
 from tests.conftest import wait_for
 from tests.tenant_runner.installation import Phone, Sandbox
 from tests.tenant_runner.linked_session import LinkedSession
@@ -27,6 +28,29 @@ async def linked(
     try:
         await session.link(phone)
         yield session
+    finally:
+        await session.stop()
+
+
+async def test_a_code_to_type_is_made_on_request_only_and_links(
+    tmp_path: Path, sandbox: Sandbox, new_number: Callable[[], str]
+) -> None:
+    phone = sandbox.phone(new_number())
+    session = LinkedSession(sandbox, tmp_path)
+    await session.start()
+    try:
+        with pytest.raises(ChannelNotReady):
+            await session.running.link_code(phone.number)
+        await session.wait_for("SCAN_QR_CODE", "code_shown")
+        link_code = await session.running.link_code(phone.number)
+        shown = await session.wait_for("SCAN_QR_CODE", "link_code_shown", 5)
+        assert (shown.link_code, shown.link_code_expires_at) == (link_code.code, link_code.expires_at)
+        assert shown.qr is None
+        sandbox.call("POST", "/phone/api/pair", phone=phone.number, code=link_code.code)
+        assert (await session.wait_for("WORKING", "connected")).phone == phone.number
+        assert session.running.session.link_code is None
+        with pytest.raises(ChannelNotReady):
+            await session.running.link_code(phone.number)
     finally:
         await session.stop()
 
