@@ -1,7 +1,6 @@
 """The one path from message to reply, with a real journal and a channel that misbehaves on demand."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,102 +8,17 @@ from typing import Any
 
 import pytest
 
-from tenant_runner.answering import Answering, Patience
-from tenant_runner.assistants.base import Question, Rejected, TenantProblem, Unavailable
+from tenant_runner.assistants.base import Rejected, TenantProblem, Unavailable
 from tenant_runner.channels.base import ChannelNotReady, SendRefused, SendUnknown
 from tenant_runner.contract import (
-    AssistantStatusChanged,
-    ConversationStatusChanged,
-    EventPayload,
     MessageAcknowledged,
     MessageRecorded,
     RunnerConfig,
 )
-from tenant_runner.conversation import Conversation
 from tenant_runner.journal import Journal
-from tenant_runner.journal.threads import RemoteConversation
 from tests.conftest import wait_for
-from tests.tenant_runner.fake_channel import FakeChannel, incoming, own
-
-CHAT = "5491100000001@c.us"
-OTHER_CHAT = "5491100000002@c.us"
-
-
-class ScriptedAssistant:
-    """Answers with what it was asked; fails or waits first when told to."""
-
-    key_fingerprint = ""
-
-    def __init__(self) -> None:
-        self.asked: list[list[str]] = []
-        self.histories: list[list[str]] = []
-        self.failures: list[Exception] = []
-        self.gate = asyncio.Event()
-        self.gate.set()
-
-    async def answer(self, question: Question) -> str:
-        self.asked.append([line.text for line in question.new])
-        self.histories.append([line.text for line in question.history])
-        await self.gate.wait()
-        if self.failures:
-            raise self.failures.pop(0)
-        return "re: " + " + ".join(line.text for line in question.new)
-
-    async def forget(self, remote: RemoteConversation) -> None: ...
-
-    async def close(self) -> None: ...
-
-
-class House:
-    """One runner's inside: everything real but the channel and the assistant."""
-
-    def __init__(self, journal: Journal, config: RunnerConfig) -> None:
-        self.journal = journal
-        self.channel = FakeChannel()
-        self.assistant = ScriptedAssistant()
-        self.patience = Patience(first_retry_s=0.02, longest_retry_s=0.1, give_up_s=0.6, slow_retry_s=0.2)
-        self.config = config
-        self.start()
-
-    def start(self) -> None:
-        self.answering = Answering(self.journal, self.config, self.assistant, self.patience)
-        self.conversation = Conversation(self.journal, self.answering, self.channel.get, self.patience)
-        self.receive = self.conversation.receive
-
-    async def restart(self) -> None:
-        await self.conversation.stop()
-        self.start()
-        await self.conversation.resume()
-
-    async def settled(self) -> None:
-        async def nothing_open() -> Any:
-            return not self.conversation._workers and await self.journal.turns.count_open() == 0
-
-        await wait_for(nothing_open, deadline_s=20)
-
-    async def events(self) -> list[EventPayload]:
-        return [event.payload for event in await self.journal.outbox.next(1000)]
-
-    async def statuses(self) -> list[tuple[str | None, str, str | None]]:
-        return [
-            (e.chat_id, e.status, e.reason) for e in await self.events() if isinstance(e, ConversationStatusChanged)
-        ]
-
-    async def problems(self) -> list[str | None]:
-        return [e.problem for e in await self.events() if isinstance(e, AssistantStatusChanged)]
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tenant_runner.outgoing.LOOK_AGAIN_S", 0.05)
-    monkeypatch.setattr("tenant_runner.conversation.LONGEST_TYPING_S", 0.05)
-
-
-@pytest.fixture
-async def house(journal: Journal, config: RunnerConfig) -> AsyncIterator[House]:
-    house = House(journal, config)
-    yield house
-    await house.conversation.stop()
+from tests.tenant_runner.fake_channel import incoming, own
+from tests.tenant_runner.house import CHAT, OTHER_CHAT, House, ScriptedAssistant
 
 
 async def test_a_message_is_answered_once_and_both_are_told_in_order(house: House) -> None:
@@ -166,23 +80,15 @@ async def test_chats_do_not_wait_for_each_other(house: House) -> None:
     assert sorted(house.channel.sent)[1][:2] == (OTHER_CHAT, "re: dos")
 
 
-async def test_groups_notices_and_other_kinds_are_not_answered(house: House) -> None:
+async def test_groups_notices_and_stale_messages_are_not_answered(house: House) -> None:
     await house.receive(incoming("a todos", chat="1203@g.us", broadcast=True))
-    await house.receive(incoming("", kind="ciphertext", system=True))
-    await house.receive(incoming("mirá", kind="image"))
+    await house.receive(incoming("", kind="e2e_notification", system=True))
     await house.receive(incoming("viejo", sent_at=datetime.now(UTC) - timedelta(minutes=16)))
     await house.settled()
     assert house.channel.sent == []
     events = [event for event in await house.events() if isinstance(event, MessageRecorded)]
-    assert [(event.text, event.outcome) for event in events] == [("mirá", "unsupported_kind"), ("viejo", "too_old")]
-
-
-async def test_a_message_is_answered_once_it_could_be_decrypted(house: House) -> None:
-    message = incoming("", kind="ciphertext", system=True)
-    await house.receive(message)
-    await house.receive(replace(message, kind="chat", text="hola", system=False))
-    await house.settled()
-    assert house.channel.texts == ["re: hola"]
+    assert [(event.text, event.outcome) for event in events] == [("viejo", "too_old")]
+    assert await house.statuses() == [(CHAT, "waiting_for_human", "too_old")]
 
 
 # ------------------------------------------------------------------------------------------------ crashes and outages
@@ -451,7 +357,7 @@ async def test_a_request_with_the_same_key_is_sent_once(house: House) -> None:
     assert again.message_id == first.message_id
     await wait_for(lambda: house.channel.texts == ["Su pedido está listo"])
     await house.conversation.send(CHAT, "Su pedido está listo", request_key="k1")
-    await wait_for(lambda: not house.conversation._sends)
+    await wait_for(lambda: house.conversation.idle)
     assert len(house.channel.sent) == 1
     recorded = [event for event in await house.events() if isinstance(event, MessageRecorded)]
     assert [(event.author, event.message_id) for event in recorded] == [("agent", first.message_id)]
