@@ -68,14 +68,14 @@ async def accept(
 async def _store_session(delivery: Delivery, known: Session, *, session: ClientSession, now: datetime) -> None:
     """Store the snapshot if it is news, the heartbeat in any case."""
     snapshot = delivery.session
-    heard = {"heard_at": now, "config_revision": delivery.config_revision}
+    heard = {"heard_at": now, "config_revision": delivery.config_revision, "memory_bytes": delivery.memory_bytes}
     if known.instance == delivery.instance and known.version == snapshot.version:
         await session.hear(**heard, last_round_trip_at=snapshot.last_round_trip_at)
         return
     if known.instance == delivery.instance and snapshot.version < known.version:
         return
     await _store_code(snapshot, session)
-    values: dict[str, Any] = snapshot.model_dump(exclude={"qr", "qr_expires_at"})
+    values: dict[str, Any] = snapshot.model_dump(exclude={"qr", "qr_expires_at", "link_code", "link_code_expires_at"})
     values |= {"state": str(snapshot.state), "reason": str(snapshot.reason)}
     await session.set(**values, **heard, instance=delivery.instance, instance_started_at=delivery.started_at)
     if known.state != snapshot.state:
@@ -88,6 +88,10 @@ async def _store_code(snapshot: SessionChanged, session: ClientSession) -> None:
         await session.set_code(snapshot.qr, snapshot.qr_expires_at, snapshot.version)
     else:
         await session.delete_code()
+    if snapshot.state is SessionState.SCAN_QR_CODE and snapshot.link_code and snapshot.link_code_expires_at:
+        await session.set_link_code(snapshot.link_code, snapshot.link_code_expires_at)
+    else:
+        await session.delete_link_code()
 
 
 async def _apply(event: Event, *, session: ClientSession, conversations: Conversations) -> None:
