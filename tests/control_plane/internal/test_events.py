@@ -43,7 +43,7 @@ async def answering(port: int, answer: dict[str, Any]) -> AsyncIterator[list[Any
 
     @app.post("/{path:path}")
     async def take(request: Request) -> dict[str, Any]:
-        asked.append(await request.json())
+        asked.append(await request.json() if await request.body() else None)
         return answer
 
     async with serve(app, port):
@@ -348,6 +348,53 @@ async def test_the_first_phone_is_bound_once_and_the_runner_learns_of_it(site: S
     now = await site.clients.get(client.id)
     assert now is not None
     assert (other["config_revision"], now.bound_phone) == (2, "5491122223333")
+
+
+async def test_each_new_link_is_told_to_the_owner_once_with_the_number_masked(site: Site) -> None:
+    client = await site.create()
+    runner = site.runner(client)
+    await runner.deliver(session=scan())
+    await runner.deliver(session=working())
+    # Told again, and connected again after a restart: the same link.
+    await runner.deliver(session=working())
+    await runner.deliver(session=working(version=3) | {"state": "STARTING", "reason": "reconnecting"})
+    await runner.deliver(session=working(version=4))
+    [mail] = await site.database["emails"].find({"client_id": client.id, "kind": "linked"}).to_list()
+    assert mail["to"] == "ana@example.com"
+    assert mail["facts"]["phone"].endswith("3333")
+    assert "5491122223333" not in str(mail)
+
+    await runner.deliver(session=scan(version=5))
+    later = {"since": (datetime.now(UTC) + timedelta(seconds=1)).isoformat()}
+    await runner.deliver(session=working(version=6) | later)
+    assert await site.database["emails"].count_documents({"kind": "linked"}) == 2
+
+
+async def test_a_released_phone_is_logged_out_and_the_next_one_is_bound(site: Site) -> None:
+    client = await site.create()
+    runner = site.runner(client)
+    path = f"/api/admin/clients/{client.id}/release-phone"
+    await runner.deliver(session=scan())
+    await runner.deliver(session=working())
+    away = await site.api.post(path)
+    kept = await site.clients.get(client.id)
+    async with answering(client.port, {}) as asked:
+        released = await site.api.post(path)
+    # A delivery that was under way while it was logged out binds it no more.
+    await runner.deliver(session=working(version=3))
+    free = await site.clients.get(client.id)
+    await runner.deliver(session=scan(version=4))
+    again = await site.api.post(path)
+    await runner.deliver(session=working(version=5, phone="5491199998888"))
+    other = await site.clients.get(client.id)
+
+    assert (away.status_code, away.json()["type"]) == (503, "/problems/runner-unreachable")
+    assert (released.status_code, released.json()["bound_phone"], len(asked)) == (200, None, 1)
+    assert again.status_code == 200
+    assert kept is not None
+    assert free is not None
+    assert other is not None
+    assert (kept.bound_phone, free.bound_phone, other.bound_phone) == ("5491122223333", None, "5491199998888")
 
 
 async def test_an_admins_change_reaches_the_runner_by_the_next_receipt(site: Site) -> None:
