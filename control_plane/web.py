@@ -88,6 +88,11 @@ def _language_links(request: Request) -> dict[Language, str]:
 # ------------------------------------------------------------------------------------------------ templates
 
 
+def say_moment(value: datetime, language: Language) -> str:
+    """The moment in UTC, in words."""
+    return dates.format_datetime(value.astimezone(UTC), "d MMM y, HH:mm", locale=language) + " UTC"
+
+
 def moment(value: datetime, language: Language, style: Literal["datetime", "date", "time"] = "datetime") -> Markup:
     """A `<time>` with the moment in UTC; the page's script turns it into the reader's own time zone."""
     value = value.astimezone(UTC)
@@ -96,7 +101,7 @@ def moment(value: datetime, language: Language, style: Literal["datetime", "date
     elif style == "time":
         text = dates.format_time(value, "short", locale=language) + " UTC"
     else:
-        text = dates.format_datetime(value, "d MMM y, HH:mm", locale=language) + " UTC"
+        text = say_moment(value, language)
     return Markup('<time datetime="{}" data-style="{}">{}</time>').format(value.isoformat(), style, text)
 
 

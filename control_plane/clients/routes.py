@@ -9,9 +9,10 @@ from pydantic import BaseModel, ConfigDict
 from control_plane.clients import service
 from control_plane.clients.models import ClientChanges, NewClient
 from control_plane.clients.service import ClientView
-from control_plane.dependencies import ApiAdmin, CipherDep, ClientsDep, GatewaysDep, MailsDep, SettingsDep
+from control_plane.dependencies import ApiAdmin, CipherDep, ClientsDep, DatabaseDep, GatewaysDep, MailsDep, SettingsDep
 from control_plane.mail import service as mail_service
 from control_plane.mail.models import Mail
+from control_plane.sessions.repository import ClientSession
 from tenant_runner.contract import (
     IDEMPOTENCY_HEADER,
     ProcessMessageReply,
@@ -85,6 +86,21 @@ async def toggle_client(client_id: str, admin: ApiAdmin, clients: ClientsDep, se
 async def restart_client(client_id: str, admin: ApiAdmin, clients: ClientsDep) -> None:
     """Have the client's runner restarted."""
     await service.restart(client_id, clients=clients)
+
+
+@router.post("/api/admin/clients/{client_id}/release-phone")
+async def release_phone(
+    client_id: str,
+    admin: ApiAdmin,
+    clients: ClientsDep,
+    database: DatabaseDep,
+    gateways: GatewaysDep,
+    settings: SettingsDep,
+) -> ClientView:
+    """Log the bound phone out and forget it, so that another one may link."""
+    session = ClientSession(database, client_id)
+    released = await service.release_phone(client_id, clients=clients, session=session, open_gateway=gateways.open)
+    return service.view(released, settings)
 
 
 @router.post("/api/admin/clients/{client_id}/invitation", status_code=HTTPStatus.ACCEPTED)

@@ -23,6 +23,7 @@ from control_plane.portal.client_form import form_of_client, read_form, request_
 from control_plane.portal.clients_list import HERE, blame, form_page, key_fragment, try_key
 from control_plane.portal.page import Admin, ClientDep, portal_router, show
 from control_plane.portal.views import make_chat_line, make_invitation, make_row, still
+from control_plane.runners.gateway import RunnerRefused, RunnerUnreachable
 from control_plane.runners.repository import Runners
 from control_plane.session_text import N_
 from control_plane.sessions.repository import ClientSession
@@ -175,6 +176,19 @@ async def unlink(request: Request, client: ClientDep, gateways: GatewaysDep) -> 
     except Problem:
         return redirect(request, f"/admin/clients/{client.id}", "unlink-failed")
     return redirect(request, f"/admin/clients/{client.id}", "unlinked")
+
+
+@router.post("/clients/{client_id}/release-phone", dependencies=_FORM)
+async def release_phone(
+    request: Request, client: ClientDep, clients: ClientsDep, database: DatabaseDep, gateways: GatewaysDep
+) -> Response:
+    """Log the bound phone out and forget it."""
+    session = ClientSession(database, client.id)
+    try:
+        await service.release_phone(client.id, clients=clients, session=session, open_gateway=gateways.open)
+    except (RunnerUnreachable, RunnerRefused):
+        return redirect(request, f"/admin/clients/{client.id}", "release-failed")
+    return redirect(request, f"/admin/clients/{client.id}", "released")
 
 
 @router.post("/clients/{client_id}/invitation", dependencies=_FORM)

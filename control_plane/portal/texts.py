@@ -29,6 +29,15 @@ FLASHES: dict[str, Label] = {
         "alert-circle",
         "red",
     ),
+    "released": Label(N_("The number was released: the next phone that links stays."), "lock-open", "green"),
+    "release-failed": Label(
+        N_(
+            "The number was not released: its phone could not be logged out, because the assistant's process does not "
+            "answer. Connect the client, wait until it runs and try again."
+        ),
+        "alert-circle",
+        "red",
+    ),
     "invitation-queued": Label(N_("The invitation is on its way."), "mail", "green"),
     "cleanup-asked": Label(
         N_("The cleanup starts in a few seconds: its record is the first of the list."), "eraser", "green"

@@ -120,7 +120,7 @@ def sum_up(rows: list[Row]) -> Totals:
 def still(row: Row) -> Row:
     """The row without the heartbeat, for pages that do not show it: two are equal when they look the same."""
     session = row.session
-    quiet = {"heard_at": None, "last_round_trip_at": None, "updated_at": row.client.created_at}
+    quiet = {"heard_at": None, "last_round_trip_at": None, "memory_bytes": None, "updated_at": row.client.created_at}
     return replace(row, session=session.model_copy(update={**quiet, "accepted_through": 0}))
 
 

@@ -52,8 +52,12 @@
       try {
         await navigator.clipboard.writeText(source.value);
       } catch {
+        // Browsers give the clipboard only to pages that came by HTTPS, and copy only from a field that can be seen.
+        const hidden = source.type === "hidden";
+        if (hidden) source.type = "text";
         source.select();
         document.execCommand("copy");
+        if (hidden) source.type = "hidden";
       }
       const label = copy.querySelector("[data-label]");
       const before = label.textContent;
