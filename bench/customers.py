@@ -92,12 +92,17 @@ class Customers:
         client, customer, addressing = pair
         tenant = self.tenants[client]
         for text in texts:
-            await post(
-                tenant.phone, f"/{tenant.owner}/incoming", {"from": customer, "body": text, "addressing": addressing}
-            )
+            # Some cannot be read at first, as WhatsApp has it now and then.
+            is_sealed = self._rng.random() < 0.05
+            body = {"from": customer, "body": text, "addressing": addressing, "undecrypted": is_sealed}
+            written = await post(tenant.phone, f"/{tenant.owner}/incoming", body)
+            if is_sealed:
+                await asyncio.sleep(self._rng.uniform(0.2, 5))
+                await post(tenant.phone, f"/{tenant.owner}/decrypt", {"id": written["id"]})
 
 
-async def post(http: httpx2.AsyncClient, path: str, body: dict[str, object]) -> None:
+async def post(http: httpx2.AsyncClient, path: str, body: dict[str, object]) -> dict[str, object]:
     """Post to the sandbox, which no fault of the soak touches: an error is an error of the soak."""
     response = await http.post(path, json=body)
     response.raise_for_status()
+    return dict(response.json())

@@ -20,7 +20,7 @@ from typing import Any
 
 import httpx2
 
-from bench.customers import SENTENCE, Customers, make_marker
+from bench.customers import SENTENCE, Customers, make_marker, post
 from bench.faults import Storm
 from bench.levels import Levels, compare, settle
 from bench.verdict import Sent, Stored, Verdict, find_handed_over, find_waiting, judge
@@ -80,6 +80,9 @@ class Soak:
                 tenant = await Tenant.create(self.installation, api, assistant=assistant, key=assistant["api_key"])
                 self.tenants.append(tenant)
             await asyncio.gather(*(tenant.link() for tenant in self.tenants))
+        for tenant in self.tenants[::2]:
+            # What comes while these are away is pushed to them as if it were new, beside being unread.
+            await post(tenant.phone, f"/{tenant.owner}/replay", {"late": True})
         self._sent = [[] for _ in self.tenants]
         try:
             return await self._soak(rng)

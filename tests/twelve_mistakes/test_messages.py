@@ -15,8 +15,8 @@ from tenant_runner.contract import MessageAcknowledged, OpenAIAssistant, Pacing,
 from tenant_runner.journal import Journal, Line
 from tests.conftest import wait_for
 from tests.tenant_runner.fake_channel import incoming
+from tests.tenant_runner.house import CHAT, House
 from tests.tenant_runner.openai_stand_in import OpenAIStandIn
-from tests.tenant_runner.test_conversation import CHAT, House
 
 FORBIDDEN = ("SECRETO", "sk-", "error", "Error", "429", "500")
 

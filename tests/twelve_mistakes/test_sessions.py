@@ -27,23 +27,20 @@ async def linked(
     tmp_path_factory: pytest.TempPathFactory, sandbox: Sandbox, phone: Phone
 ) -> AsyncIterator[LinkedSession]:
     session = LinkedSession(sandbox, tmp_path_factory.mktemp("session"))
-    await session.start()
-    try:
-        await session.link(phone)
-        yield session
-    finally:
-        await session.stop()
+    with pytest.MonkeyPatch.context() as often:
+        often.setattr(session_module, "ROUND_TRIP_S", 0.3)
+        await session.start()
+        try:
+            await session.link(phone)
+            yield session
+        finally:
+            await session.stop()
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hours in seconds."""
-    monkeypatch.setattr(session_module, "ROUND_TRIP_S", 0.3)
-    attempts = "tenant_runner.channels.whatsapp_web.attempts.LONGEST_BACKOFF_S"
-    try:
-        monkeypatch.setattr(attempts, 0.1)
-    except ImportError:
-        monkeypatch.setattr(session_module, "LONGEST_BACKOFF_S", 0.1)
+    """Minutes of backing off in tenths of a second."""
+    monkeypatch.setattr("tenant_runner.channels.whatsapp_web.attempts.LONGEST_BACKOFF_S", 0.1)
 
 
 def browsers_of(profile: Path) -> list[psutil.Process]:
