@@ -144,3 +144,13 @@ async def test_taking_a_message_back_is_told(
     await wait_for(lambda: [c for c in linked.listener.changes if c.message_id == told.message_id], deadline_s=20)
     [change] = [c for c in linked.listener.changes if c.message_id == told.message_id]
     assert (change.change, change.text, change.from_me) == ("revoked", "", False)
+
+
+async def test_beginning_anew_keeps_the_login_and_is_no_failure(linked: LinkedSession, phone: Phone) -> None:
+    told = len(linked.listener.sessions)
+    await linked.running.recycle()
+    await wait_for(lambda: linked.shown[0] != "WORKING", deadline_s=20)
+    await linked.wait_for("WORKING", "connected")
+    assert {session.attempt for session in linked.listener.sessions[told:]} == {None}
+    assert "FAILED" not in {session.state.value for session in linked.listener.sessions[told:]}
+    assert len(phone.events("linked")) == 1
