@@ -140,8 +140,9 @@ class Answering:
             except TenantProblem as error:
                 turn = await self._journal.turns.failed(turn)
                 logger.warning("assistant cannot answer", extra={"problem": error.problem, "attempt": turn.attempts})
-                await self.health.report(error.problem, error.detail)
-                await self._journal.chats.wait_for_human(turn.chat_id, error.problem)
+                async with self._journal.transaction():
+                    await self.health.report(error.problem, error.detail)
+                    await self._journal.chats.wait_for_human(turn.chat_id, error.problem)
                 if now() - (turn.failing_since or now()) > self._patience.tenant_give_up_s:
                     return await self._fall_back(turn, error.problem)
                 await _wait(changed, self._patience.slow_retry_s)
