@@ -51,6 +51,23 @@ async def test_a_change_and_its_event_are_written_together_or_not_at_all(journal
     assert not await journal.messages.has("m1")
 
 
+async def test_an_event_of_a_change_that_is_not_written_yet_is_not_told(journal: Journal) -> None:
+    inside = asyncio.Event()
+
+    async def write() -> None:
+        async with journal.transaction():
+            await journal.messages.record(message(1))
+            inside.set()
+            await asyncio.Event().wait()
+
+    writer = asyncio.create_task(write())
+    await inside.wait()
+    telling = asyncio.create_task(journal.outbox.next(10))
+    await asyncio.sleep(0)
+    writer.cancel()
+    assert await asyncio.wait_for(telling, 5) == ()
+
+
 async def test_a_cancelled_writer_leaves_nothing_half_done_and_blocks_nobody(journal: Journal) -> None:
     inside = asyncio.Event()
 
