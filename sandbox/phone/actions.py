@@ -1,27 +1,18 @@
-"""What the phone's HTTP API does: link, write, report, unlink, and make the network fail."""
+"""What a person does with a phone: link, write, report, unlink."""
 
 import time
 from http import HTTPStatus
+from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from sandbox.phone.calls import Answer, find_account, find_message, read_body
 from sandbox.phone.reports import describe
-from sandbox.phone.requests import (
-    Incoming,
-    Open,
-    Outage,
-    Own,
-    Pair,
-    Patch,
-    RawMessage,
-    Receipt,
-    Refusal,
-    Registration,
-)
+from sandbox.phone.requests import Incoming, Named, Open, Own, Pair, Patch, RawMessage, Receipt
 from sandbox.whatsapp_web import linking
 from sandbox.whatsapp_web.accounts import Account, Message, make_message_id
+from sandbox.whatsapp_web.messages import guess_kind, make_content
 from sandbox.whatsapp_web.network import Network
 
 # -------------------------------------------------------------------- linking
@@ -45,7 +36,7 @@ async def pair(network: Network, request: Request) -> Answer:
     except linking.PairingRefused as refusal:
         account.log("pairing_refused", reason=str(refusal))
         raise HTTPException(HTTPStatus.CONFLICT, str(refusal)) from refusal
-    return {"deviceId": device.id, "phone": account.number}
+    return {"deviceId": device.id if device else None, "phone": account.number, "stalled": device is None}
 
 
 async def log_out(network: Network, request: Request) -> Answer:
@@ -72,13 +63,30 @@ async def receive_incoming(network: Network, request: Request) -> Answer:
             "from": contact.chat_id,
             "to": account.own_address(contact),
             "t": int(time.time()) if body.t is None else body.t,
-            "type": body.type,
             "body": body.body,
+            **_content(network, body),
             "self": "in",
             "ack": 1,
             "notifyName": contact.pushname or "",
+            "undecrypted": body.undecrypted,
         },
     )
+
+
+async def expire(network: Network, request: Request) -> Answer:
+    """WhatsApp's servers have forgotten the file of a message."""
+    account, body = find_account(network, request), await read_body(request, Named)
+    network.media.delete(find_message(account, body.id).get("directPath", ""))
+    return {"id": body.id}
+
+
+async def decrypt(network: Network, request: Request) -> Answer:
+    """The real form of a message that linked devices could not read."""
+    account, body = find_account(network, request), await read_body(request, Named)
+    message = find_message(account, body.id)
+    account.update(message, {"undecrypted": False})
+    await network.deliver(account, message)
+    return {"id": body.id}
 
 
 async def write_own(network: Network, request: Request) -> Answer:
@@ -134,36 +142,24 @@ async def send_receipt(network: Network, request: Request) -> Answer:
     return {"id": body.id, "ack": body.ack}
 
 
+def _content(network: Network, body: Incoming) -> dict[str, Any]:
+    if body.media is None:
+        kind = body.type or "chat"
+        return {"type": kind, **make_content(kind, body.body)}
+    file = body.media
+    facts = {"mimetype": file.mimetype, "filename": file.filename, "duration": file.duration}
+    return {
+        "type": body.type or guess_kind(file.mimetype),
+        "body": "",
+        "caption": file.caption or body.body,
+        **{name: value for name, value in facts.items() if value is not None},
+        **network.media.put(file.data),
+    }
+
+
 async def _deliver(network: Network, account: Account, message: Message) -> Answer:
     account.record(message)
     await network.deliver(account, message)
     key = message["id"]
     serialized = f"{'true' if key['fromMe'] else 'false'}_{key['remote']}_{key['id']}"
     return {"id": key["id"], "serialized": serialized, "chat": key["remote"]}
-
-
-# -------------------------------------------------------------------- the network
-
-
-async def cut_network(network: Network, request: Request) -> Answer:
-    """An outage: pages lose their connection and get none for a while."""
-    body = await read_body(request, Outage)
-    await network.cut(body.seconds)
-    return {"seconds": body.seconds}
-
-
-async def change_registration(network: Network, request: Request) -> Answer:
-    """Say that a number has no WhatsApp account (or has one again)."""
-    account, body = find_account(network, request), await read_body(request, Registration)
-    change = account.profile.unregistered.add if body.unregistered else account.profile.unregistered.discard
-    change(body.number)
-    account.save_profile()
-    return describe(network, account)
-
-
-async def change_refusal(network: Network, request: Request) -> Answer:
-    """Have everything that this account sends refused (or accepted again)."""
-    account, body = find_account(network, request), await read_body(request, Refusal)
-    account.profile.refuses_sends = body.refuse
-    account.save_profile()
-    return describe(network, account)

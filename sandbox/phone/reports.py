@@ -80,6 +80,11 @@ def describe(network: Network, account: Account) -> dict[str, Any]:
         "phone": account.number,
         "name": account.profile.name,
         "refuses_sends": account.profile.refuses_sends,
+        "stalls_pairing": account.profile.stalls_pairing,
+        "restricted": account.profile.restricted,
+        "sync_seconds": account.profile.sync_seconds,
+        "replays_late": account.profile.replays_late,
+        "losses": {operation: planned for operation, planned in account.losses.items() if planned},
         "unregistered": sorted(account.profile.unregistered),
         "devices": [
             {
