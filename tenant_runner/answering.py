@@ -181,6 +181,16 @@ class Answering:
                 return None
             return await self._journal.turns.replied(turn, text, notice=plan.notice)
 
+    async def apologise(self, turn: Turn, reason: str) -> Turn | None:
+        """A reply that became too late: an apology instead of it, where one is due; None when the turn was closed."""
+        async with self._journal.transaction():
+            await self._journal.chats.wait_for_human(turn.chat_id, reason)
+            await self._journal.changes.conclude(turn.turn_id, reason)
+            if not self._config.apology_text or not await self._is_due(turn, "too_old"):
+                await self._close(turn, reason)
+                return None
+            return await self._journal.turns.replied(turn, self._config.apology_text, notice="too_old")
+
     async def _is_due(self, turn: Turn, notice: Notice) -> bool:
         if notice == "opt_out":
             return await self._journal.chats.confirm_opt_out(turn.chat_id)

@@ -166,6 +166,45 @@ async def test_a_reply_waits_for_the_channel_and_keeps_the_answer(house: House) 
     assert house.assistant.asked == [["hola"]]
 
 
+async def reply_long_ago(house: House) -> None:
+    """A reply that was made long ago and waits for the channel since."""
+    house.channel.working.clear()
+    await house.receive(incoming("hola"))
+
+    async def replied() -> Any:
+        return await house.journal.database.rows("SELECT 1 FROM turns WHERE reply IS NOT NULL")
+
+    await wait_for(replied)
+    await house.conversation.stop()
+    await house.journal.database.run("UPDATE turns SET replied_at = replied_at - 1000")
+    await house.restart()
+
+
+async def test_a_reply_that_waited_too_long_for_the_channel_is_left_to_a_person(house: House) -> None:
+    await reply_long_ago(house)
+    house.channel.working.set()
+    await house.settled()
+    assert house.channel.sent == []
+    assert await house.outcomes() == [("chat", "channel_outage")]
+    assert await house.statuses() == [(CHAT, "waiting_for_human", "channel_outage")]
+
+
+async def test_a_reply_that_became_too_late_is_replaced_by_an_apology(house: House) -> None:
+    house.configure(apology_text="Perdón por la demora.")
+    await reply_long_ago(house)
+    house.channel.working.set()
+    await house.settled()
+    assert house.channel.texts == ["Perdón por la demora."]
+    assert await house.outcomes() == [("chat", "channel_outage")]
+
+
+async def test_an_empty_text_is_recorded_and_not_answered(house: House) -> None:
+    await house.receive(incoming("  "))
+    await house.settled()
+    assert house.channel.sent == []
+    assert await house.outcomes() == [("chat", "empty")]
+
+
 async def test_a_broken_channel_right_at_the_send_is_tried_again(house: House) -> None:
     house.channel.trouble = [ChannelNotReady]
     await house.receive(incoming("hola"))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tenant_runner.contract import MessageRecorded
+from tenant_runner.contract import MessageAcknowledged, MessageRecorded
 from tenant_runner.journal import Journal, NewMessage
 from tenant_runner.journal.database import JournalTooNew
 from tenant_runner.journal.schema import MIGRATIONS
@@ -112,6 +112,18 @@ async def test_acknowledgements_only_go_forward(journal: Journal) -> None:
     assert not await journal.outbound.acknowledge("o1", "delivered")
     assert await journal.outbound.acknowledge("o1", "read")
     assert not await journal.outbound.acknowledge("of somebody else", "read")
+
+
+async def test_a_message_given_up_as_unknown_may_still_turn_out_to_have_arrived(journal: Journal) -> None:
+    outbound = await journal.outbound.prepare(message_id="o1", chat_id="1@c.us", author="assistant", text="hola")
+    await journal.outbound.sending(outbound, ())
+    await journal.outbound.finish("o1", "unknown")
+    assert await journal.outbound.acknowledge("o1", "delivered")
+    told = [event.payload for event in await journal.outbox.next(10)]
+    assert [each.ack for each in told if isinstance(each, MessageAcknowledged)] == ["unknown", "delivered"]
+    known = await journal.outbound.get("o1")
+    assert known is not None
+    assert known.state == "sent"
 
 
 async def test_a_text_longer_than_the_contract_allows_is_cut(journal: Journal) -> None:
