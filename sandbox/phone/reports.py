@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from sandbox.phone.calls import Answer, find_account, read_number
 from sandbox.whatsapp_web.accounts import Account, Contact, Message
+from sandbox.whatsapp_web.messages import CHANGES
 from sandbox.whatsapp_web.network import Network
 
 
@@ -57,7 +58,7 @@ async def list_events(network: Network, request: Request) -> Answer:
 async def list_messages(network: Network, request: Request) -> Answer:
     """The account's messages, oldest first; `chat` (an address) narrows it."""
     account, chat = find_account(network, request), request.query_params.get("chat")
-    return [_show(message) for message in account.messages if chat in (None, message["id"]["remote"])]
+    return [_show(message) for message in _written(account) if chat in (None, message["id"]["remote"])]
 
 
 async def list_chats(network: Network, request: Request) -> Answer:
@@ -65,7 +66,7 @@ async def list_chats(network: Network, request: Request) -> Answer:
     account = find_account(network, request)
     unread = account.count_unread()
     last: dict[str, Message] = {}
-    for message in account.messages:
+    for message in _written(account):
         last.pop(message["id"]["remote"], None)
         last[message["id"]["remote"]] = message
     return [
@@ -96,6 +97,10 @@ def describe(network: Network, account: Account) -> dict[str, Any]:
             for device in account.devices.values()
         ],
     }
+
+
+def _written(account: Account) -> list[Message]:
+    return [message for message in account.messages if message.get("type") not in CHANGES]
 
 
 def _show(message: Message) -> dict[str, Any]:

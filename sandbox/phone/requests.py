@@ -57,6 +57,7 @@ class Incoming(_Body):
         t: when it was sent, in seconds since 1970; now by default.
         addressing: by number or by hidden identity; stays with the contact.
         type: image, ptt, document, location, poll_creation, …; by default what goes with the file, or text.
+        quoted: id of the message that it answers.
         undecrypted: linked devices cannot read it until it is decrypted.
     """
 
@@ -71,6 +72,7 @@ class Incoming(_Body):
     t: int | None = None
     type: str | None = Field(default=None, max_length=40)
     media: File | None = None
+    quoted: MessageId | None = None
     undecrypted: bool = False
 
 
@@ -97,8 +99,20 @@ class Receipt(_Body):
     ack: int = Field(ge=-1, le=4)
 
 
+class Edit(Named):
+    """New text for a message."""
+
+    body: Text
+
+
+class Reaction(Named):
+    """An emoji on a message; empty: no longer."""
+
+    emoji: str = Field(max_length=40)
+
+
 class Patch(_Body):
-    """Change a message that was delivered: decrypted later, edited, revoked."""
+    """Attributes of a message to change by hand."""
 
     id: MessageId
     set: dict[str, Any]
