@@ -140,8 +140,9 @@ class Answering:
             except TenantProblem as error:
                 turn = await self._journal.turns.failed(turn)
                 logger.warning("assistant cannot answer", extra={"problem": error.problem, "attempt": turn.attempts})
-                await self.health.report(error.problem, error.detail)
-                await self._journal.chats.wait_for_human(turn.chat_id, error.problem)
+                async with self._journal.transaction():
+                    await self.health.report(error.problem, error.detail)
+                    await self._journal.chats.wait_for_human(turn.chat_id, error.problem)
                 if now() - (turn.failing_since or now()) > self._patience.tenant_give_up_s:
                     return await self._fall_back(turn, error.problem)
                 await _wait(changed, self._patience.slow_retry_s)
@@ -179,6 +180,16 @@ class Answering:
                 await self._close(turn, plan.notice)
                 return None
             return await self._journal.turns.replied(turn, text, notice=plan.notice)
+
+    async def apologise(self, turn: Turn, reason: str) -> Turn | None:
+        """A reply that became too late: an apology instead of it, where one is due; None when the turn was closed."""
+        async with self._journal.transaction():
+            await self._journal.chats.wait_for_human(turn.chat_id, reason)
+            await self._journal.changes.conclude(turn.turn_id, reason)
+            if not self._config.apology_text or not await self._is_due(turn, "too_old"):
+                await self._close(turn, reason)
+                return None
+            return await self._journal.turns.replied(turn, self._config.apology_text, notice="too_old")
 
     async def _is_due(self, turn: Turn, notice: Notice) -> bool:
         if notice == "opt_out":

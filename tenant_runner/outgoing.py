@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 LOOK_AGAIN_S = 2.0
 ABSENT_LOOKS = 2
-PENDING_PATIENCE_S = 600.0
+PENDING_PATIENCE_S = 180.0
 
 Fate = Literal["sent", "failed", "unknown", "dropped"]
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from tenant_runner.answering import Answering
 from tenant_runner.channels.base import Channel, ChannelNotReady
@@ -41,12 +42,17 @@ class Replying:
     async def send(self, turn: Turn) -> None:
         """Bring a turn that has a reply to its end."""
         parts = await self._promise(turn)
+        if not parts and turn.notice is None and await self._refusal(turn) == TOO_LATE:
+            apology = await self._answering.apologise(turn, TOO_LATE)
+            if apology is None:
+                return
+            turn, parts = apology, await self._promise(apology)
         fate: Fate = "sent"
         for outbound in parts:
             fate = await self._outgoing.deliver(
                 outbound,
                 in_reply_to=await self._journal.turns.message_ids(turn.turn_id),
-                last_look=lambda channel, part=outbound: self._last_look(turn, part, channel),  # type: ignore[misc]
+                last_look=partial(self._last_look, turn, outbound),
             )
             if fate != "sent":
                 break

@@ -15,7 +15,7 @@ class Retention:
         """Delete told messages stored before a time, with their closed turns; returns how many messages."""
         async with self._database.transaction():
             count = await self._database.run(
-                "DELETE FROM messages WHERE recorded_at < ? AND pending = 0"
+                "DELETE FROM messages WHERE recorded_at < ? AND pending = 0 AND undecrypted <> 1"
                 " AND (event_sequence IS NULL OR event_sequence NOT IN (SELECT sequence FROM outbox))"
                 " AND (turn_id IS NULL OR turn_id IN (SELECT turn_id FROM turns WHERE closed_at IS NOT NULL))",
                 before,

@@ -68,7 +68,7 @@ class House:
         self.journal = journal
         self.channel = FakeChannel()
         self.assistant = ScriptedAssistant()
-        self.patience = Patience(first_retry_s=0.02, longest_retry_s=0.1, give_up_s=0.6, slow_retry_s=0.2)
+        self.patience = Patience(first_retry_s=0.02, longest_retry_s=0.1, give_up_s=0.6, slow_retry_s=0.2, media_s=0.5)
         self.config = config.model_copy(update={"pacing": Pacing(gap_s=0)})
         self.start()
 

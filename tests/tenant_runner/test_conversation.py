@@ -12,6 +12,7 @@ from tenant_runner.assistants.base import Rejected, TenantProblem, Unavailable
 from tenant_runner.channels.base import ChannelNotReady, SendRefused, SendUnknown
 from tenant_runner.contract import (
     MessageAcknowledged,
+    MessageChanged,
     MessageRecorded,
     RunnerConfig,
 )
@@ -48,12 +49,18 @@ async def test_messages_in_a_row_are_one_turn(house: House) -> None:
 async def test_a_customer_who_never_pauses_is_answered_at_the_cap(house: House) -> None:
     house.config = house.config.model_copy(update={"debounce_s": 0.5, "debounce_cap_s": 1.0})
     await house.restart()
-    for number in range(12):
-        await house.receive(incoming(str(number)))
-        await asyncio.sleep(0.15)
+    written = 0
+
+    async def write_on() -> bool:
+        nonlocal written
+        await house.receive(incoming(str(written)))
+        written += 1
+        return bool(house.assistant.asked)
+
+    # Never a pause of debounce_s: only the cap ends the turn.
+    await wait_for(write_on, deadline_s=20, interval_s=0.1)
     await house.settled()
-    assert len(house.assistant.asked) >= 2
-    assert [text for asked in house.assistant.asked for text in asked] == [str(number) for number in range(12)]
+    assert [text for asked in house.assistant.asked for text in asked] == [str(number) for number in range(written)]
 
 
 async def test_a_message_during_a_running_turn_gets_a_turn_of_its_own(house: House) -> None:
@@ -61,12 +68,14 @@ async def test_a_message_during_a_running_turn_gets_a_turn_of_its_own(house: Hou
     await house.receive(incoming("uno"))
     await wait_for(lambda: house.assistant.asked == [["uno"]])
     await house.receive(incoming("dos"))
-    await asyncio.sleep(0.5)
-    assert house.assistant.asked == [["uno"]]
+    # Its time to be asked has come once a chat that wrote later was.
+    await house.receive(incoming("tres", chat=OTHER_CHAT))
+    await wait_for(lambda: len(house.assistant.asked) == 2)
+    assert house.assistant.asked == [["uno"], ["tres"]]
     house.assistant.gate.set()
     await house.settled()
-    assert house.channel.texts == ["re: uno", "re: dos"]
-    assert house.assistant.histories[1] == ["uno", "re: uno"]
+    assert [text for chat, text, _ in house.channel.sent if chat == CHAT] == ["re: uno", "re: dos"]
+    assert house.assistant.histories[2] == ["uno", "re: uno"]
 
 
 async def test_chats_do_not_wait_for_each_other(house: House) -> None:
@@ -157,6 +166,45 @@ async def test_a_reply_waits_for_the_channel_and_keeps_the_answer(house: House) 
     assert house.assistant.asked == [["hola"]]
 
 
+async def reply_long_ago(house: House) -> None:
+    """A reply that was made long ago and waits for the channel since."""
+    house.channel.working.clear()
+    await house.receive(incoming("hola"))
+
+    async def replied() -> Any:
+        return await house.journal.database.rows("SELECT 1 FROM turns WHERE reply IS NOT NULL")
+
+    await wait_for(replied)
+    await house.conversation.stop()
+    await house.journal.database.run("UPDATE turns SET replied_at = replied_at - 1000")
+    await house.restart()
+
+
+async def test_a_reply_that_waited_too_long_for_the_channel_is_left_to_a_person(house: House) -> None:
+    await reply_long_ago(house)
+    house.channel.working.set()
+    await house.settled()
+    assert house.channel.sent == []
+    assert await house.outcomes() == [("chat", "channel_outage")]
+    assert await house.statuses() == [(CHAT, "waiting_for_human", "channel_outage")]
+
+
+async def test_a_reply_that_became_too_late_is_replaced_by_an_apology(house: House) -> None:
+    house.configure(apology_text="Perdón por la demora.")
+    await reply_long_ago(house)
+    house.channel.working.set()
+    await house.settled()
+    assert house.channel.texts == ["Perdón por la demora."]
+    assert await house.outcomes() == [("chat", "channel_outage")]
+
+
+async def test_an_empty_text_is_recorded_and_not_answered(house: House) -> None:
+    await house.receive(incoming("  "))
+    await house.settled()
+    assert house.channel.sent == []
+    assert await house.outcomes() == [("chat", "empty")]
+
+
 async def test_a_broken_channel_right_at_the_send_is_tried_again(house: House) -> None:
     house.channel.trouble = [ChannelNotReady]
     await house.receive(incoming("hola"))
@@ -177,7 +225,7 @@ async def test_a_reply_that_nobody_can_look_up_is_given_up_as_unknown(
     await house.settled()
     assert house.channel.sent == []
     acks = [event.ack for event in await house.events() if isinstance(event, MessageAcknowledged)]
-    assert acks == ["pending", "unknown"]
+    assert acks == ["pending", "unknown"], "what nobody knows can be seen"
     assert await house.statuses() == [(CHAT, "waiting_for_human", "send_unknown")]
 
 
@@ -297,12 +345,41 @@ async def test_a_long_failure_is_told_and_ends_in_the_fallback_text_once(house: 
     assert house.channel.texts == [house.config.fallback_text]
     assert await house.problems() == ["unavailable"]
     assert await house.statuses() == [(CHAT, "waiting_for_human", "unavailable")]
+    assert await house.outcomes() == [("chat", "handed_over")]
     house.assistant.failures = []
     await house.receive(incoming("¿hay alguien?"))
     await house.settled()
     assert house.channel.texts[1:] == ["re: ¿hay alguien?"]
     assert await house.problems() == ["unavailable", None]
     assert (await house.statuses())[-1] == (CHAT, "automatic", None)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        Unavailable("secret words of the provider"),
+        TenantProblem("no_quota", "secret words of the provider"),
+        TenantProblem("bad_key", "secret words of the provider"),
+        Rejected("secret words of the provider"),
+        Rejected("secret words of the provider", by_policy=True),
+        ZeroDivisionError("secret words of the provider"),
+    ],
+    ids=["unavailable", "no_quota", "bad_key", "rejected", "refused", "bug"],
+)
+async def test_whatever_fails_for_good_the_customer_reads_the_fallback_text_once_and_never_the_cause(
+    house: House, failure: Exception
+) -> None:
+    house.patience = replace(house.patience, tenant_give_up_s=0.3)
+    await house.restart()
+    house.assistant.failures = [failure] * 1000
+    for text in ("hola", "¿hay alguien?"):
+        await house.receive(incoming(text))
+        await house.settled()
+    assert house.channel.texts == [house.config.fallback_text]
+    assert await house.outcomes() == [("chat", "handed_over")] * 2
+    assert [status[:2] for status in await house.statuses()] == [(CHAT, "waiting_for_human")]
+    told = [event.text or "" for event in await house.events() if isinstance(event, MessageRecorded | MessageChanged)]
+    assert not any("secret words" in text for text in told)
 
 
 async def test_a_rejected_question_gets_the_fallback_text_at_once(house: House) -> None:
