@@ -116,6 +116,19 @@ def ago(value: datetime, language: Language, now: datetime | None = None) -> Mar
     return Markup('<time datetime="{}" data-ago>{}</time>').format(value.astimezone(UTC).isoformat(), text)
 
 
+def _size(language: Language, value: int) -> str:
+    """A number of bytes as a person says it."""
+    for unit, length in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if value >= length:
+            return f"{format_decimal(value / length, format='#,##0.#', locale=language)} {unit}"
+    return f"{value} B"
+
+
+def _duration(seconds: float) -> str:
+    """As players write it: `1:05`."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
+
+
 def mask_phone(digits: str) -> str:
     """A number that only its owner recognizes: `••• ••• 4821`."""
     return f"••• ••• {digits[-4:]}"
@@ -143,6 +156,8 @@ def template_environment(language: Language) -> jinja2.Environment:
         "moment": partial(_moment, language),
         "ago": partial(ago, language=language),
         "number": partial(format_decimal, locale=locale),
+        "size": partial(_size, language),
+        "duration": _duration,
         "mask_phone": _mask_phone,
         "known": partial(translate, language),
     }

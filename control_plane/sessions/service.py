@@ -17,6 +17,7 @@ from tenant_runner.contract import (
     DeliveryReceipt,
     Event,
     MessageAcknowledged,
+    MessageChanged,
     MessageRecorded,
     SessionChanged,
     SessionState,
@@ -110,14 +111,16 @@ async def _apply(event: Event, *, session: ClientSession, conversations: Convers
         case MessageRecorded() as message:
             await conversations.record(message)
             await session.set_last_message(message.sent_at)
+        case MessageChanged() as change:
+            await conversations.change(change)
         case MessageAcknowledged(message_id=message_id, ack=ack):
             await conversations.acknowledge(message_id, ack)
         case ThreadChanged() as thread:
             await conversations.set_thread(thread)
         case ConversationStatusChanged(chat_id=None, status=status):
             await session.set(automatic=status == "automatic")
-        case ConversationStatusChanged(chat_id=str(chat_id), status=status, reason=reason):
-            await conversations.set_status(chat_id, status, reason, event.timestamp)
+        case ConversationStatusChanged(chat_id=str(chat_id), status=status, reason=reason, until=until):
+            await conversations.set_status(chat_id, status, reason, event.timestamp, until=until)
         case AssistantStatusChanged(problem=problem, detail=detail):
             await session.set(
                 assistant_problem=problem,

@@ -98,7 +98,20 @@
     }, 10_000);
   }
 
+  // What the reader opened stays open when the part around it is replaced.
+  const opened = new Set();
+  document.addEventListener(
+    "toggle",
+    (event) => {
+      if (!event.target.id) return;
+      if (event.target.open) opened.add(event.target.id);
+      else opened.delete(event.target.id);
+    },
+    true,
+  );
+
   document.addEventListener("htmx:load", (event) => {
+    opened.forEach((id) => document.getElementById(id)?.setAttribute("open", ""));
     showLocalTimes(event.target.parentElement || document);
     countDown();
   });
