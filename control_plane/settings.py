@@ -9,6 +9,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from tenant_runner.contract import Pacing
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -68,6 +70,7 @@ class Settings(BaseSettings):
     # Conversations
     debounce_s: float = 5.0
     debounce_cap_s: float = 25.0
+    pacing: Pacing = Pacing()
 
     # Mail
     smtp_host: str | None = None

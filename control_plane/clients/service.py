@@ -337,6 +337,7 @@ def runner_config(client: Client, *, cipher: Cipher, settings: Settings) -> Runn
         assistant=assistant,
         debounce_s=settings.debounce_s,
         debounce_cap_s=settings.debounce_cap_s,
+        pacing=settings.pacing,
         fallback_text=FALLBACK_TEXTS[client.language],
     )
 
