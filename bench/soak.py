@@ -29,6 +29,8 @@ from tests.e2e.tenant import Tenant
 
 INSTRUCTIONS = "Sos el asistente de una tienda.\n" + SENTENCE
 QUIET_S = 8.0
+# Real clients answer twenty customers a minute; here hundreds write within minutes.
+PACING = '{"per_minute": 1000, "per_hour": 50000, "per_day": 500000, "gap_s": 0.05}'
 
 
 @dataclass(frozen=True)
@@ -211,7 +213,7 @@ def main(arguments: list[str]) -> int:
     temporary = root / "t"
     temporary.mkdir()
     os.environ["TMPDIR"] = str(temporary)
-    installation = Installation(root / "flame", chromium)
+    installation = Installation(root / "flame", chromium, FLAME_PACING=PACING)
     try:
         installation.start()
         report = asyncio.run(Soak(installation, temporary, plan).run())
