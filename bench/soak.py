@@ -30,7 +30,12 @@ from tests.e2e.tenant import Tenant
 INSTRUCTIONS = "Sos el asistente de una tienda.\n" + SENTENCE
 QUIET_S = 8.0
 # Real clients answer twenty customers a minute; here hundreds write within minutes.
-PACING = '{"per_minute": 1000, "per_hour": 50000, "per_day": 500000, "gap_s": 0.05}'
+PACING = {
+    "FLAME_SENDS_PER_MINUTE": "1000",
+    "FLAME_SENDS_PER_HOUR": "50000",
+    "FLAME_SENDS_PER_DAY": "500000",
+    "FLAME_SEND_GAP_S": "0.05",
+}
 
 
 @dataclass(frozen=True)
@@ -213,7 +218,7 @@ def main(arguments: list[str]) -> int:
     temporary = root / "t"
     temporary.mkdir()
     os.environ["TMPDIR"] = str(temporary)
-    installation = Installation(root / "flame", chromium, FLAME_PACING=PACING)
+    installation = Installation(root / "flame", chromium, **PACING)
     try:
         installation.start()
         report = asyncio.run(Soak(installation, temporary, plan).run())
