@@ -9,9 +9,9 @@ from starlette.requests import Request
 
 from sandbox.phone.calls import Answer, find_account, find_message, read_body
 from sandbox.phone.reports import describe
-from sandbox.phone.requests import Incoming, Named, Open, Own, Pair, Patch, RawMessage, Receipt
+from sandbox.phone.requests import Incoming, Open, Own, Pair, RawMessage, Receipt
 from sandbox.whatsapp_web import linking
-from sandbox.whatsapp_web.accounts import Account, Message, make_message_id
+from sandbox.whatsapp_web.accounts import Account, Contact, Message, make_message_id
 from sandbox.whatsapp_web.messages import guess_kind, make_content
 from sandbox.whatsapp_web.network import Network
 
@@ -65,28 +65,13 @@ async def receive_incoming(network: Network, request: Request) -> Answer:
             "t": int(time.time()) if body.t is None else body.t,
             "body": body.body,
             **_content(network, body),
+            **_quote(account, contact, body.quoted),
             "self": "in",
             "ack": 1,
             "notifyName": contact.pushname or "",
             "undecrypted": body.undecrypted,
         },
     )
-
-
-async def expire(network: Network, request: Request) -> Answer:
-    """WhatsApp's servers have forgotten the file of a message."""
-    account, body = find_account(network, request), await read_body(request, Named)
-    network.media.delete(find_message(account, body.id).get("directPath", ""))
-    return {"id": body.id}
-
-
-async def decrypt(network: Network, request: Request) -> Answer:
-    """The real form of a message that linked devices could not read."""
-    account, body = find_account(network, request), await read_body(request, Named)
-    message = find_message(account, body.id)
-    account.update(message, {"undecrypted": False})
-    await network.deliver(account, message)
-    return {"id": body.id}
 
 
 async def write_own(network: Network, request: Request) -> Answer:
@@ -126,15 +111,6 @@ async def receive_raw(network: Network, request: Request) -> Answer:
     return await _deliver(network, account, message)
 
 
-async def patch_message(network: Network, request: Request) -> Answer:
-    """Change a message, also on the pages that have it."""
-    account, body = find_account(network, request), await read_body(request, Patch)
-    account.update(find_message(account, body.id), body.set)
-    for page in network.online_pages(account):
-        await page.send("patch", id=body.id, set=body.set)
-    return {"id": body.id}
-
-
 async def send_receipt(network: Network, request: Request) -> Answer:
     """A customer's phone reports on a message that the account sent."""
     account, body = find_account(network, request), await read_body(request, Receipt)
@@ -154,6 +130,17 @@ def _content(network: Network, body: Incoming) -> dict[str, Any]:
         "caption": file.caption or body.body,
         **{name: value for name, value in facts.items() if value is not None},
         **network.media.put(file.data),
+    }
+
+
+def _quote(account: Account, contact: Contact, quoted: str | None) -> dict[str, Any]:
+    if quoted is None:
+        return {}
+    message = find_message(account, quoted)
+    return {
+        "quotedStanzaID": quoted,
+        "quotedParticipant": account.own_address(contact) if message["id"]["fromMe"] else contact.chat_id,
+        "quotedMsg": {"type": message.get("type"), "body": message.get("body")},
     }
 
 

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from sandbox.phone import actions, failures, reports
+from sandbox.phone import actions, changes, failures, reports
 from sandbox.phone.calls import Call
 from sandbox.whatsapp_web.network import Network
 
@@ -28,10 +28,13 @@ def routes(network: Network) -> list[Route]:
             ("POST", "/{phone}/own", actions.write_own),
             ("POST", "/{phone}/receipt", actions.send_receipt),
             ("POST", "/{phone}/raw", actions.receive_raw),
-            ("POST", "/{phone}/patch", actions.patch_message),
+            ("POST", "/{phone}/patch", changes.patch),
             ("POST", "/{phone}/logout", actions.log_out),
-            ("POST", "/{phone}/decrypt", actions.decrypt),
-            ("POST", "/{phone}/expire", actions.expire),
+            ("POST", "/{phone}/decrypt", changes.decrypt),
+            ("POST", "/{phone}/edit", changes.edit),
+            ("POST", "/{phone}/revoke", changes.revoke),
+            ("POST", "/{phone}/react", changes.react),
+            ("POST", "/{phone}/expire", changes.expire),
             ("POST", "/{phone}/conflict", failures.raise_conflict),
             ("POST", "/{phone}/passkey", failures.change_pairing),
             ("POST", "/{phone}/restrict", failures.change_restriction),
@@ -40,6 +43,7 @@ def routes(network: Network) -> list[Route]:
             ("POST", "/{phone}/frames", failures.lose_frames),
             ("POST", "/{phone}/unregistered", failures.change_registration),
             ("POST", "/{phone}/refuse-sends", failures.change_refusal),
+            ("GET", "/{phone}/files/{message}", reports.give_file),
             ("GET", "/{phone}/events", reports.list_events),
             ("GET", "/{phone}/messages", reports.list_messages),
             ("GET", "/{phone}/chats", reports.list_chats),

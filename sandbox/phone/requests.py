@@ -1,8 +1,9 @@
 """Bodies of the phone's HTTP API."""
 
+import base64
 from typing import Annotated, Any, Self
 
-from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from sandbox.whatsapp_web.accounts import Addressing, Lost
 
@@ -36,6 +37,12 @@ class Pair(Open):
         return self
 
 
+def _decode(text: object) -> bytes:
+    if not isinstance(text, str):
+        raise ValueError("base64 is needed")
+    return base64.b64decode(text, validate=True)
+
+
 class File(_Body):
     """A file that a message carries.
 
@@ -43,7 +50,7 @@ class File(_Body):
         duration: of sound and pictures that move, in seconds.
     """
 
-    data: Base64Bytes
+    data: Annotated[bytes, BeforeValidator(_decode)]
     mimetype: str = Field(pattern=r"^[a-z]+/[A-Za-z0-9.+-]+(; ?[a-z]+=[\w.-]+)?$", max_length=120)
     filename: str | None = Field(default=None, max_length=255)
     duration: int | None = Field(default=None, ge=0)
@@ -57,6 +64,7 @@ class Incoming(_Body):
         t: when it was sent, in seconds since 1970; now by default.
         addressing: by number or by hidden identity; stays with the contact.
         type: image, ptt, document, location, poll_creation, …; by default what goes with the file, or text.
+        quoted: id of the message that it answers.
         undecrypted: linked devices cannot read it until it is decrypted.
     """
 
@@ -71,6 +79,7 @@ class Incoming(_Body):
     t: int | None = None
     type: str | None = Field(default=None, max_length=40)
     media: File | None = None
+    quoted: MessageId | None = None
     undecrypted: bool = False
 
 
@@ -97,8 +106,20 @@ class Receipt(_Body):
     ack: int = Field(ge=-1, le=4)
 
 
+class Edit(Named):
+    """New text for a message."""
+
+    body: Text
+
+
+class Reaction(Named):
+    """An emoji on a message; empty: no longer."""
+
+    emoji: str = Field(max_length=40)
+
+
 class Patch(_Body):
-    """Change a message that was delivered: decrypted later, edited, revoked."""
+    """Attributes of a message to change by hand."""
 
     id: MessageId
     set: dict[str, Any]

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from sandbox.whatsapp_web.accounts import Account, Device
-from sandbox.whatsapp_web.messages import to_wire
+from sandbox.whatsapp_web.messages import CHANGES, to_wire
 from sandbox.whatsapp_web.network import HISTORY_MESSAGES, Network
 from sandbox.whatsapp_web.pages import Hello, Page
 
@@ -189,7 +189,7 @@ async def log_in(network: Network, page: Page, account: Account, device: Device)
     page.account, page.device, page.ready = account, device, False
     page.held = list(device.pending) if account.profile.replays_late else []
     offline = [id_ for id_ in device.pending if id_ not in page.held]
-    recent = account.messages[-HISTORY_MESSAGES:]
+    recent = [message for message in account.messages[-HISTORY_MESSAGES:] if message.get("type") not in CHANGES]
     sync_s = account.profile.sync_seconds
     await page.send(
         "success",

@@ -8,6 +8,9 @@ from sandbox.whatsapp_web.accounts import Message
 
 _ENVELOPE = ("id", "from", "to", "author", "t", "self", "ack", "notifyName", "seen")
 _THUMBNAIL = base64.b64encode((Path(__file__).parent / "thumbnail.jpg").read_bytes()).decode()
+CHANGES = ("protocol", "reaction")
+"""Kinds of messages that only say what happened to another one."""
+
 _WITH_THUMBNAIL = ("image", "video", "location")
 
 

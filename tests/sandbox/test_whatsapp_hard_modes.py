@@ -34,6 +34,57 @@ async def test_a_message_that_cannot_be_read_yet_comes_again_under_its_id(linked
     assert await page.ask(f"WPP.chat.get({sent['chat']!r}).unreadCount") == 1
 
 
+def changes(message_id: str) -> str:
+    """What wa-js reported of a message after it came."""
+    return f"seen.changes.filter((c) => c[1] === {message_id!r}).map(([kind, , text]) => [kind, text])"
+
+
+async def test_a_contact_edits_reacts_and_takes_back(linked: Linked) -> None:
+    page, phone = linked
+    sent = await phone.tell("incoming", **{"from": "5491155551009"}, body="a las 10")
+    await page.received("a las 10")
+    await phone.tell("edit", id=sent["id"], body="a las 11")
+    await phone.tell("react", id=sent["id"], emoji="👍")
+    await phone.tell("react", id=sent["id"], emoji="")
+    await phone.tell("revoke", id=sent["id"])
+    await page.until(f"{changes(sent['serialized'])}.length === 4")
+    assert await page.ask(changes(sent["serialized"])) == [
+        ["edited", "a las 11"],
+        ["reaction", "👍"],
+        ["reaction", ""],
+        ["revoked", None],
+    ]
+    model = "(id) => WPP.chat.getMessageById(id).then((m) => [m.type, m.body ?? null])"
+    assert await page.ask(model, sent["serialized"]) == ["revoked", None]
+    # A change is no message: nobody is told of a new one, on neither side.
+    assert await page.ask(f"{forms(sent['serialized'])}.length") == 1
+    listed = (await phone.http.get(f"/{phone.number}/messages", params={"chat": sent["chat"]})).json()
+    assert [message["type"] for message in listed] == ["revoked"]
+
+
+async def test_what_happened_to_a_message_while_the_page_was_away_is_told_when_it_is_back(linked: Linked) -> None:
+    page, phone = linked
+    sent = await phone.tell("incoming", **{"from": "5491155551010"}, body="antes del corte")
+    await page.received("antes del corte")
+    await phone.http.post("/outage", json={"seconds": 1.5})
+    await phone.tell("edit", id=sent["id"], body="durante el corte")
+    await page.until(f"{changes(sent['serialized'])}.length === 1")
+    assert await page.ask(changes(sent["serialized"])) == [["edited", "durante el corte"]]
+    await page.ready()
+
+
+@pytest.mark.parametrize("addressing", ["pn", "lid"])
+async def test_a_quote_names_the_message_that_it_answers(linked: Linked, addressing: str) -> None:
+    page, phone = linked
+    contact = {"from": "5491155551011" if addressing == "pn" else "5491155551012", "addressing": addressing}
+    first = await phone.tell("incoming", **contact, body=f"hola {addressing}")
+    ours = await page.send(first["chat"], f"¿cuál? {addressing}")
+    theirs = await phone.tell("incoming", **contact, body=f"esta {addressing}", quoted=ours["id"].rsplit("_")[-1])
+    await page.received(f"esta {addressing}")
+    quoted = "(id) => WPP.chat.getMessageById(id).then((m) => String(m.quotedMsgId))"
+    assert await page.ask(quoted, theirs["serialized"]) == ours["id"]
+
+
 @pytest.mark.parametrize("lost", ["request", "answer"])
 async def test_a_frame_lost_in_flight_is_repeated_and_sends_once(linked: Linked, lost: str) -> None:
     page, phone = linked

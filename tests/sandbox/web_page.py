@@ -18,9 +18,13 @@ QUIET = "window.WPPConfig = {disableGoogleAnalytics: true, linkPreviewApiServers
 LISTEN = """
 const collect = () => {
   if (!window.WPP?.isReady) return setTimeout(collect, 50);
-  window.seen = {messages: [], acks: [], modes: []};
+  window.seen = {messages: [], acks: [], modes: [], changes: []};
   WPP.on('chat.new_message', ({id, body, type}) =>
     seen.messages.push({id: String(id), chat: String(id.remote), body, type, me: id.fromMe}));
+  WPP.on('chat.msg_edited', ({id, msg}) => seen.changes.push(['edited', id, msg.body]));
+  WPP.on('chat.msg_revoke', ({refId}) => seen.changes.push(['revoked', String(refId), null]));
+  WPP.on('chat.new_reaction', ({msgId, reactionText}) =>
+    seen.changes.push(['reaction', String(msgId), reactionText]));
   WPP.on('conn.stream_mode_changed', (mode) => seen.modes.push(mode));
   WPP.on('chat.msg_ack_change', ({ack, ids}) => ids.forEach((id) => seen.acks.push([String(id), ack])));
 };
