@@ -43,6 +43,7 @@ def routes(network: Network) -> list[Route]:
             ("POST", "/{phone}/frames", failures.lose_frames),
             ("POST", "/{phone}/unregistered", failures.change_registration),
             ("POST", "/{phone}/refuse-sends", failures.change_refusal),
+            ("GET", "/{phone}/files/{message}", reports.give_file),
             ("GET", "/{phone}/events", reports.list_events),
             ("GET", "/{phone}/messages", reports.list_messages),
             ("GET", "/{phone}/chats", reports.list_chats),

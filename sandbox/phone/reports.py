@@ -8,9 +8,9 @@ from typing import Any
 import segno
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import FileResponse, Response
 
-from sandbox.phone.calls import Answer, find_account, read_number
+from sandbox.phone.calls import Answer, find_account, find_message, read_number
 from sandbox.whatsapp_web.accounts import Account, Contact, Message
 from sandbox.whatsapp_web.messages import CHANGES
 from sandbox.whatsapp_web.network import Network
@@ -59,6 +59,16 @@ async def list_messages(network: Network, request: Request) -> Answer:
     """The account's messages, oldest first; `chat` (an address) narrows it."""
     account, chat = find_account(network, request), request.query_params.get("chat")
     return [_show(message) for message in _written(account) if chat in (None, message["id"]["remote"])]
+
+
+async def give_file(network: Network, request: Request) -> Response:
+    """The file of a message, to be shown or saved; whatever it is, it is no page of this site."""
+    message = find_message(find_account(network, request), request.path_params["message"])
+    file = network.media.find(message.get("directPath") or "")
+    if file is None:
+        raise HTTPException(HTTPStatus.NOT_FOUND, "this message has no file, or not any more")
+    headers = {"Content-Disposition": "attachment", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+    return FileResponse(file, media_type=message.get("mimetype"), headers=headers)
 
 
 async def list_chats(network: Network, request: Request) -> Answer:

@@ -1,8 +1,9 @@
 """Bodies of the phone's HTTP API."""
 
+import base64
 from typing import Annotated, Any, Self
 
-from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from sandbox.whatsapp_web.accounts import Addressing, Lost
 
@@ -36,6 +37,12 @@ class Pair(Open):
         return self
 
 
+def _decode(text: object) -> bytes:
+    if not isinstance(text, str):
+        raise ValueError("base64 is needed")
+    return base64.b64decode(text, validate=True)
+
+
 class File(_Body):
     """A file that a message carries.
 
@@ -43,7 +50,7 @@ class File(_Body):
         duration: of sound and pictures that move, in seconds.
     """
 
-    data: Base64Bytes
+    data: Annotated[bytes, BeforeValidator(_decode)]
     mimetype: str = Field(pattern=r"^[a-z]+/[A-Za-z0-9.+-]+(; ?[a-z]+=[\w.-]+)?$", max_length=120)
     filename: str | None = Field(default=None, max_length=255)
     duration: int | None = Field(default=None, ge=0)

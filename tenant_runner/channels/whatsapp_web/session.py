@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from playwright.async_api import Error as PlaywrightError
@@ -16,8 +17,10 @@ from tenant_runner.channels.whatsapp_web.attempts import Attempts
 from tenant_runner.channels.whatsapp_web.browser import Browser, ProfileInUse
 from tenant_runner.channels.whatsapp_web.inbox import Inbox
 from tenant_runner.channels.whatsapp_web.page import PageBroken, WhatsAppPage
+from tenant_runner.channels.whatsapp_web.profile_copy import CopyFailed, ProfileCopy
 from tenant_runner.channels.whatsapp_web.pulse import Pulse
 from tenant_runner.channels.whatsapp_web.requests import PageRequests
+from tenant_runner.channels.whatsapp_web.versions import PageUnsupported, pinned_page
 from tenant_runner.channels.whatsapp_web.watch import PAGE_S, LinkWatch, Verdict
 from tenant_runner.contract import ChannelConfig, LinkCode, SessionChanged, SessionReason, SessionState
 
@@ -28,6 +31,11 @@ ROUND_TRIP_S = 30.0
 WATCH_S = 1.0
 FAILED_ROUND_TRIPS = 3
 FAILED_WHILE_LOADING = 10
+COPY_AFTER_S = 60.0
+COPY_EVERY_S = 24 * 3600.0
+COPY_AGAIN_S = 3600.0
+SPAWNS_UNTIL_DOUBT = 2
+SPAWNS_UNTIL_DOUBT_AGAIN = 8
 
 # What is waited for on the page itself: beginning anew afterwards is no failure of ours.
 _PATIENT = (SessionReason.CONFLICT, SessionReason.RESTRICTED)
@@ -44,6 +52,10 @@ class _Recycle(Exception):
 
 class _Planned(Exception):
     """The browser is to begin anew though nothing failed."""
+
+
+class _Damaged(Exception):
+    """The profile lost what it is kept for, and there is a copy."""
 
 
 class WhatsAppWebSession(PageRequests):
@@ -72,6 +84,9 @@ class WhatsAppWebSession(PageRequests):
         self._connected_since: float | None = None
         self._catch_up_due = False
         self._recycle_wanted = False
+        self._copy = ProfileCopy(profile)
+        self._copy_after = 0.0
+        self._failed_spawns = 0
         self._tasks: list[asyncio.Task[None]] = []
 
     # ------------------------------------------------------------------------------------------------ lifecycle
@@ -117,6 +132,8 @@ class WhatsAppWebSession(PageRequests):
                 await self._run_once()
             except _Planned:
                 logger.info("browser recycled as planned")
+            except _Damaged as error:
+                await self._restore(str(error))
             except _Recycle as error:
                 await self._wait_after(error.reason, error.detail)
             except Exception as error:
@@ -149,7 +166,10 @@ class WhatsAppWebSession(PageRequests):
     async def _run_once(self) -> None:
         self._watch.preparing("browser")
         await self._tell()
+        pinned = self._pinned_page()
         async with self._open_browser() as browser:
+            if pinned is not None:
+                await browser.answer_with(self._config.url, pinned)
             self._watch.preparing("page")
             await self._tell()
             self._recycle_wanted = False
@@ -168,18 +188,78 @@ class WhatsAppWebSession(PageRequests):
                 self._page = None
                 self._working.clear()
 
+    def _pinned_page(self) -> str | None:
+        if self._config.page_version is None:
+            return None
+        try:
+            return pinned_page(self._config.page_version)
+        except PageUnsupported as error:
+            raise _Recycle(SessionReason.PAGE_UNSUPPORTED, str(error)) from error
+
     @asynccontextmanager
     async def _open_browser(self) -> AsyncIterator[Browser]:
-        opening = Browser.open(self._profile, chromium=self._chromium, arguments=self._config.browser_arguments)
+        opening = Browser.open(
+            self._profile,
+            chromium=self._chromium,
+            arguments=self._config.browser_arguments,
+            # A service worker would answer with the version that it keeps.
+            service_workers=self._config.page_version is None,
+        )
         try:
             browser = await asyncio.wait_for(opening, SPAWN_S)
         except (ProfileInUse, TimeoutError, PlaywrightError, OSError) as error:
             words = str(error).splitlines()[0][:200] if str(error) else "the browser did not start in time"
+            if isinstance(error, PlaywrightError) and await self._profile_is_damaged():
+                raise _Damaged("the browser does not start on its profile") from error
             raise _Recycle(SessionReason.BROWSER_FAILED, words) from error
+        self._failed_spawns = 0
         try:
             yield browser
         finally:
             await asyncio.shield(browser.close())
+
+    # ------------------------------------------------------------------------------------------------ profile
+
+    async def _profile_is_damaged(self) -> bool:
+        """Whether the browser fails because of its profile: proven by its starting well on an empty one."""
+        self._failed_spawns += 1
+        doubted = self._failed_spawns % SPAWNS_UNTIL_DOUBT_AGAIN == SPAWNS_UNTIL_DOUBT
+        if not (doubted and self._copy.usable(self._watch.linked_phone)):
+            return False
+        with TemporaryDirectory(dir=self._profile.parent, prefix="profile-try-") as empty:
+            opening = Browser.open(Path(empty), chromium=self._chromium, arguments=self._config.browser_arguments)
+            try:
+                browser = await asyncio.wait_for(opening, SPAWN_S)
+            except (ProfileInUse, TimeoutError, PlaywrightError, OSError):
+                return False
+            await browser.close()
+        return True
+
+    async def _restore(self, cause: str) -> None:
+        logger.warning("profile damaged", extra={"cause": cause})
+        try:
+            await asyncio.to_thread(self._copy.restore)
+        except CopyFailed as error:
+            self._watch.copy_hopeless = True
+            await self._wait_after(SessionReason.BROWSER_FAILED, f"{cause}; its copy could not be used ({error})")
+
+    async def _keep_copy(self) -> None:
+        """Now and then, of a session that has been connected for a while."""
+        now, phone = time.monotonic(), self.session.phone
+        steady = self._connected_since is not None and now - self._connected_since >= COPY_AFTER_S
+        if phone is None or not steady or now < self._copy_after:
+            return
+        age = self._copy.age(phone)
+        if age is not None and age.total_seconds() < COPY_EVERY_S:
+            self._copy_after = now + COPY_EVERY_S - age.total_seconds()
+            return
+        self._copy_after = now + COPY_AGAIN_S
+        try:
+            await asyncio.to_thread(self._copy.take, phone)
+        except CopyFailed as error:
+            logger.warning("profile not copied", extra={"cause": str(error)})
+        else:
+            self._watch.copy_hopeless = False
 
     # ------------------------------------------------------------------------------------------------ watching
 
@@ -204,6 +284,8 @@ class WhatsAppWebSession(PageRequests):
                     await self._tell()
                     raise _Recycle(*self._watch.failure)
                 if verdict is Verdict.RESTORE:
+                    if self._copy.usable(self._watch.linked_phone):
+                        raise _Damaged("the browser lost its login")
                     self._watch.copy_hopeless = True
                     continue
                 if verdict is Verdict.LOG_OUT:
@@ -211,6 +293,7 @@ class WhatsAppWebSession(PageRequests):
             await self._settle(page)
             if not failures and self.session.state is SessionState.WORKING:
                 await self._take_pulse(page)
+                await self._keep_copy()
             await self._wait_for_news(browser)
 
     def _page_failed(self, detail: str, failures: int) -> None:
@@ -262,6 +345,9 @@ class WhatsAppWebSession(PageRequests):
                 await self._catch_up(page)
         else:
             self._working.clear()
+            if self.session.state is SessionState.SCAN_QR_CODE and self.session.version != self._told_version:
+                # Whoever ended the login, its copy must never come back.
+                await asyncio.to_thread(self._copy.drop)
             await self._tell()
 
     def _catch_up_later(self) -> None:
