@@ -20,12 +20,14 @@ from tenant_runner.channels.whatsapp_web.page import PageBroken, WhatsAppPage
 from tenant_runner.channels.whatsapp_web.profile_copy import CopyFailed, ProfileCopy
 from tenant_runner.channels.whatsapp_web.pulse import Pulse
 from tenant_runner.channels.whatsapp_web.requests import PageRequests
+from tenant_runner.channels.whatsapp_web.versions import PageUnsupported, pinned_page
 from tenant_runner.channels.whatsapp_web.watch import PAGE_S, LinkWatch, Verdict
 from tenant_runner.contract import ChannelConfig, LinkCode, SessionChanged, SessionReason, SessionState
 
 logger = logging.getLogger(__name__)
 
 SPAWN_S = 60.0
+STOP_S = 8.0
 ROUND_TRIP_S = 30.0
 WATCH_S = 1.0
 FAILED_ROUND_TRIPS = 3
@@ -104,9 +106,12 @@ class WhatsAppWebSession(PageRequests):
 
     async def stop(self) -> None:
         """Close the browser; the profile keeps the account linked."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        running = set(self._tasks)
+        while running:
+            for task in running:
+                task.cancel()
+            # Once is enough, unless something on the way took the cancellation for its own.
+            _, running = await asyncio.wait(running, timeout=STOP_S)
         self._tasks = []
         self._snapshot.change(SessionState.STOPPED, SessionReason.STOPPED, phone=self._watch.linked_phone)
         await self._tell()
@@ -165,7 +170,10 @@ class WhatsAppWebSession(PageRequests):
     async def _run_once(self) -> None:
         self._watch.preparing("browser")
         await self._tell()
+        pinned = self._pinned_page()
         async with self._open_browser() as browser:
+            if pinned is not None:
+                await browser.answer_with(self._config.url, pinned)
             self._watch.preparing("page")
             await self._tell()
             self._recycle_wanted = False
@@ -184,11 +192,26 @@ class WhatsAppWebSession(PageRequests):
                 self._page = None
                 self._working.clear()
 
+    def _pinned_page(self) -> str | None:
+        if self._config.page_version is None:
+            return None
+        try:
+            return pinned_page(self._config.page_version)
+        except PageUnsupported as error:
+            raise _Recycle(SessionReason.PAGE_UNSUPPORTED, str(error)) from error
+
     @asynccontextmanager
     async def _open_browser(self) -> AsyncIterator[Browser]:
-        opening = Browser.open(self._profile, chromium=self._chromium, arguments=self._config.browser_arguments)
+        opening = Browser.open(
+            self._profile,
+            chromium=self._chromium,
+            arguments=self._config.browser_arguments,
+            # A service worker would answer with the version that it keeps.
+            service_workers=self._config.page_version is None,
+        )
         try:
-            browser = await asyncio.wait_for(opening, SPAWN_S)
+            async with asyncio.timeout(SPAWN_S):
+                browser = await opening
         except (ProfileInUse, TimeoutError, PlaywrightError, OSError) as error:
             words = str(error).splitlines()[0][:200] if str(error) else "the browser did not start in time"
             if isinstance(error, PlaywrightError) and await self._profile_is_damaged():
@@ -211,7 +234,8 @@ class WhatsAppWebSession(PageRequests):
         with TemporaryDirectory(dir=self._profile.parent, prefix="profile-try-") as empty:
             opening = Browser.open(Path(empty), chromium=self._chromium, arguments=self._config.browser_arguments)
             try:
-                browser = await asyncio.wait_for(opening, SPAWN_S)
+                async with asyncio.timeout(SPAWN_S):
+                    browser = await opening
             except (ProfileInUse, TimeoutError, PlaywrightError, OSError):
                 return False
             await browser.close()
