@@ -399,6 +399,11 @@ _OF_REASON = {
     SessionReason.PAGE_UNSUPPORTED: Situation.PAGE_UNSUPPORTED,
 }
 
+# What is tried again by itself: pages say which attempt it is and when the next one begins.
+TRIED_AGAIN = frozenset(
+    {Situation.RECONNECTING, Situation.CONFLICT, Situation.PAGE_UNREACHABLE, Situation.BROWSER_FAILED}
+)
+
 # Steps of STARTING in their order: what the bar of the landing page shows.
 PHASES: dict[str | None, tuple[str, int]] = {
     None: (N_("Reserving a place for your assistant"), 10),
