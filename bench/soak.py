@@ -144,13 +144,15 @@ class Soak:
     async def _judge(self, customers: Customers) -> Verdict:
         """Judge when the record is complete, and late doubles would have come."""
         await asyncio.sleep(QUIET_S)
-        ends = time.monotonic() + 60
+        began = time.monotonic()
+        ends = began + self.plan.patience_s
         while True:
             await self._read_phones()
             stored = await self._read_database()
             handed = await asyncio.to_thread(find_handed_over, self.tenants, stored)
             verdict = judge(customers.book, self._sent, stored, handed)
             if not verdict.unrecorded or time.monotonic() > ends:
+                say(f"recorded {time.monotonic() - began:.0f} s later")
                 return verdict
             await asyncio.sleep(1)
 
