@@ -179,7 +179,9 @@ class Courier:
             await self._on_newer_config()
         if events and not accepted:
             raise ControlPlaneAway("it took none of the events")
-        return len(events) == MAX_EVENTS_PER_DELIVERY
+        # A control plane that is slow takes a part and leaves the rest to the next delivery.
+        took_all = not events or receipt.accepted_through >= events[-1].sequence
+        return len(events) == MAX_EVENTS_PER_DELIVERY or not took_all
 
     async def _wait_for_news(self) -> None:
         anxious = self._session().state is not SessionState.WORKING

@@ -56,13 +56,18 @@ async def accept(
     known = await session.get()
     through = known.accepted_through if known.journal_id == delivery.journal_id else 0
     accepted = through
+    newest: datetime | None = None
     ends = time.monotonic() + ACCEPT_BUDGET_S
     for event in delivery.events:
         if event.sequence > through:
             await _apply(event, session=session, conversations=conversations)
             accepted = max(accepted, event.sequence)
+            if isinstance(event.payload, MessageRecorded):
+                newest = max(newest or event.payload.sent_at, event.payload.sent_at)
             if time.monotonic() > ends:
                 break
+    if newest is not None:
+        await session.set_last_message(newest)
     now = datetime.now(UTC)
     if accepted != through or known.journal_id != delivery.journal_id:
         await session.set(journal_id=delivery.journal_id, accepted_through=accepted)
@@ -119,7 +124,6 @@ async def _apply(event: Event, *, session: ClientSession, conversations: Convers
     match event.payload:
         case MessageRecorded() as message:
             await conversations.record(message)
-            await session.set_last_message(message.sent_at)
         case MessageChanged() as change:
             await conversations.change(change)
         case MessageAcknowledged(message_id=message_id, ack=ack):
