@@ -4,7 +4,6 @@ import asyncio
 import inspect
 import os
 import random
-import secrets
 import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
