@@ -363,6 +363,7 @@ SESSION_TEXTS: dict[Situation, SessionText] = {
 _OF_REASON = {
     SessionReason.PREPARING: Situation.PREPARING,
     SessionReason.CODE_SHOWN: Situation.SCAN,
+    SessionReason.LINK_CODE_SHOWN: Situation.SCAN,
     SessionReason.CODE_EXPIRED: Situation.EXPIRED,
     SessionReason.SYNCING: Situation.SYNCING,
     SessionReason.CONNECTED: Situation.CONNECTED,

@@ -18,6 +18,7 @@ class SandboxSettings(BaseSettings):
         ref_seconds: life of a QR code; the first one lives `first_ref_factor` times as long.
         max_refs: codes shown before the page asks for a click.
         sync_delay_ms: how long a page syncs after a login. whatsapp-web.js needs 1,500 at least.
+        answer_seconds: after so long without an answer a page repeats what it sent.
         receipt_delay_s: time until the customer's phone reports a message as delivered; None: it never does.
     """
 
@@ -35,6 +36,7 @@ class SandboxSettings(BaseSettings):
     first_ref_factor: float = Field(default=3, gt=0)
     max_refs: int = Field(default=6, ge=1)
     sync_delay_ms: int = Field(default=1500, ge=0)
+    answer_seconds: float = Field(default=15, gt=0)
     receipt_delay_s: float | None = Field(default=0.3, ge=0)
 
     @property

@@ -20,6 +20,9 @@ from tenant_runner.channels.base import ChannelNotReady
 from tenant_runner.contract import (
     IDEMPOTENCY_HEADER,
     TOKEN_HEADER,
+    ConversationRequest,
+    LinkCode,
+    LinkCodeRequest,
     ProcessMessageReply,
     ProcessMessageRequest,
     PurgeReport,
@@ -74,6 +77,13 @@ class Service(Protocol):
     async def refresh_code(self) -> None:
         """Show new codes; may raise `ChannelNotReady`."""
 
+    async def link_code(self, phone: str) -> LinkCode:
+        """A code to type on the phone; may raise `ChannelNotReady`."""
+        ...
+
+    async def set_automatic(self, request: ConversationRequest) -> None:
+        """Have the assistant answer in a chat, or be quiet there."""
+
     async def logout(self) -> None:
         """Unlink; may raise `ChannelNotReady`."""
 
@@ -119,6 +129,15 @@ def create_app(service: Service, token: SecretStr) -> FastAPI:
     @app.post("/session/refresh", dependencies=protected, status_code=HTTPStatus.ACCEPTED)
     async def refresh() -> RunnerStatus:
         await _in_time(service.refresh_code(), REQUEST_WAIT_S)
+        return await service.status()
+
+    @app.post("/session/link-code", dependencies=protected)
+    async def link_code(request: LinkCodeRequest) -> LinkCode:
+        return await _in_time(service.link_code(request.phone), REQUEST_WAIT_S)
+
+    @app.post("/conversation", dependencies=protected, status_code=HTTPStatus.ACCEPTED)
+    async def conversation(request: ConversationRequest) -> RunnerStatus:
+        await service.set_automatic(request)
         return await service.status()
 
     @app.post("/session/logout", dependencies=protected, status_code=HTTPStatus.ACCEPTED)

@@ -33,6 +33,7 @@ class WhatsAppWebChannel(_Model):
         browser_arguments: extra Chromium command line switches, in order.
         expected_phone: digits of the only number that may link, or None for the first one that does.
         bound_phone: digits of the number that linked first; another one is logged out again.
+        page_version: version of WhatsApp Web to pin (`2.3000.…`), or None for the one that is served.
     """
 
     kind: Literal["whatsapp_web"] = "whatsapp_web"
@@ -40,6 +41,7 @@ class WhatsAppWebChannel(_Model):
     browser_arguments: tuple[str, ...] = ()
     expected_phone: str | None = None
     bound_phone: str | None = None
+    page_version: str | None = None
 
 
 class OpenAIAssistant(_Model):
@@ -71,6 +73,19 @@ ChannelConfig = WhatsAppWebChannel  # becomes a union discriminated by `kind` wi
 AssistantConfig = Annotated[OpenAIAssistant | AutomaticAssistant, Field(discriminator="kind")]
 
 
+class Pacing(_Model):
+    """Limits on what the assistant sends by itself; a person's own messages are never held up.
+
+    Attributes:
+        gap_s: smallest time between two sends of the client, in seconds; up to half of it is added at random.
+    """
+
+    per_minute: int = Field(default=20, ge=1)
+    per_hour: int = Field(default=300, ge=1)
+    per_day: int = Field(default=2_000, ge=1)
+    gap_s: float = Field(default=1.0, ge=0)
+
+
 class RunnerConfig(_Model):
     """All that one runner needs to know; answered by `GET /internal/runner/config` (never written to disk).
 
@@ -78,6 +93,14 @@ class RunnerConfig(_Model):
         revision: grows with every change; a runner that learns of a newer one pulls again.
         debounce_s: seconds of silence that end a customer's turn; `debounce_cap_s` bounds the whole wait.
         fallback_text: what a customer reads when the assistant failed for good (the client's language).
+        unsupported_text: answer to a kind of message that cannot be understood; empty says nothing.
+        apology_text: said once in a chat whose messages became too old to be answered; empty says nothing.
+        opt_out_text: confirms an opt-out word; empty says nothing.
+        too_old_s: a message older than this, in seconds, is recorded and not answered.
+        takeover_s: how long the assistant is quiet in a chat after a person wrote there, in seconds; 0 never.
+        opt_out_words: a customer who writes exactly one of them (case and accents ignored) is not answered any more.
+        loop_limit: machine-like exchanges in a row after which the assistant stops in a chat; 0 never.
+        memory_limit_mb: the runner's whole process tree (PSS) above which its browser is recycled when idle.
     """
 
     client_id: str = Field(pattern=r"^[a-z0-9]{1,32}$")
@@ -89,6 +112,15 @@ class RunnerConfig(_Model):
     debounce_s: float = Field(default=5.0, ge=0)
     debounce_cap_s: float = Field(default=25.0, ge=0)
     fallback_text: str
+    unsupported_text: str = ""
+    apology_text: str = ""
+    opt_out_text: str = ""
+    too_old_s: float = Field(default=900.0, ge=0)
+    takeover_s: float = Field(default=1800.0, ge=0)
+    opt_out_words: tuple[str, ...] = ("baja", "stop")
+    loop_limit: int = Field(default=8, ge=0)
+    pacing: Pacing = Pacing()
+    memory_limit_mb: int | None = Field(default=None, ge=1)
 
 
 class RunnerCredentials(_Model):
@@ -119,6 +151,7 @@ class SessionReason(StrEnum):
 
     PREPARING = "preparing"
     CODE_SHOWN = "code_shown"
+    LINK_CODE_SHOWN = "link_code_shown"
     CODE_EXPIRED = "code_expired"
     SYNCING = "syncing"
     CONNECTED = "connected"
@@ -147,6 +180,12 @@ class SessionChanged(_Model):
         detail: cause in plain English for admins and logs; no secret, no message text.
         phone: digits of the linked number.
         last_round_trip_at: last proven answer of the page.
+        link_code: eight characters to type on the phone (shown as ABCD-1234); a credential: never logged.
+        link_code_expires_at: when `link_code` stops working.
+        refused_phone: digits of the number that was logged out again (wrong number).
+        attempt: number of the running or coming attempt to connect again, from 1.
+        next_attempt_at: when the next attempt begins.
+        page_version: version of WhatsApp Web that the page says it has.
     """
 
     version: int = 0
@@ -161,9 +200,24 @@ class SessionChanged(_Model):
     phone: str | None = None
     push_name: str | None = None
     last_round_trip_at: datetime | None = None
+    link_code: str | None = None
+    link_code_expires_at: datetime | None = None
+    refused_phone: str | None = None
+    attempt: int | None = None
+    next_attempt_at: datetime | None = None
+    page_version: str | None = None
 
 
 # ------------------------------------------------------------------------------------------------ events, in
+
+
+class MediaFacts(_Model):
+    """What is known of a file without having it."""
+
+    mimetype: str | None = None
+    filename: str | None = None
+    size: int | None = None
+    duration_s: float | None = None
 
 
 class MessageRecorded(_Model):
@@ -175,6 +229,8 @@ class MessageRecorded(_Model):
         author: `contact`, `assistant`, `owner` (typed on the linked phone) or `agent` (sent through the API).
         kind: the channel's message type; `chat` is text.
         in_reply_to: ids of the contact's messages that this one answers.
+        outcome: why it is not answered, or None; docs/messages.md lists them.
+        quoted_id: id of the message that this one quotes.
     """
 
     event: Literal["message.any"] = "message.any"
@@ -188,6 +244,30 @@ class MessageRecorded(_Model):
     contact_phone: str | None = None
     in_reply_to: tuple[str, ...] = ()
     outcome: str | None = None
+    quoted_id: str | None = None
+    media: MediaFacts | None = None
+
+
+class MessageChanged(_Model):
+    """Something happened to a message after it was recorded.
+
+    Attributes:
+        event: `message.edited` (`text` is the new one), `message.revoked` (the text is gone), `message.reaction`
+            (`text` is the emoji, empty when it was taken back; `author` reacted), `message.updated` (its transcript,
+            its real form after it could not be decrypted, or its outcome, is known now).
+        kind: the new kind, None when it stays.
+        text: the new text, None when it stays.
+        outcome: the new outcome, None when it stays.
+    """
+
+    event: Literal["message.edited", "message.revoked", "message.reaction", "message.updated"]
+    message_id: str
+    chat_id: str
+    author: Literal["contact", "assistant", "owner", "agent"] = "contact"
+    kind: str | None = None
+    text: str | None = None
+    outcome: str | None = None
+    at: datetime
 
 
 class MessageAcknowledged(_Model):
@@ -212,13 +292,15 @@ class ThreadChanged(_Model):
 class ConversationStatusChanged(_Model):
     """Who answers in a chat (event `conversation.status_changed`).
 
-    `chat_id` None means the whole client (the owner wrote "suspender bot" to themselves).
+    `chat_id` None means the whole client (the owner wrote "suspender bot" to themselves). `until` says when the
+    assistant answers again by itself, None that somebody has to say so.
     """
 
     event: Literal["conversation.status_changed"] = "conversation.status_changed"
     chat_id: str | None
     status: Literal["automatic", "suspended", "waiting_for_human"]
     reason: str | None = None
+    until: datetime | None = None
 
 
 class AssistantStatusChanged(_Model):
@@ -235,7 +317,12 @@ class AssistantStatusChanged(_Model):
 
 
 EventPayload = Annotated[
-    MessageRecorded | MessageAcknowledged | ThreadChanged | ConversationStatusChanged | AssistantStatusChanged,
+    MessageRecorded
+    | MessageChanged
+    | MessageAcknowledged
+    | ThreadChanged
+    | ConversationStatusChanged
+    | AssistantStatusChanged,
     Field(discriminator="event"),
 ]
 
@@ -255,6 +342,7 @@ class Delivery(_Model):
     Attributes:
         instance: names this run of the process; a newer instance's session replaces an older one's.
         started_at: when this instance started; decides which instance is newer.
+        memory_bytes: PSS of the runner's whole process tree, None when not measured yet.
         journal_id: names the journal that numbered the events; a new journal starts again at 1.
     """
 
@@ -263,6 +351,7 @@ class Delivery(_Model):
     journal_id: str
     config_revision: int
     session: SessionChanged
+    memory_bytes: int | None = None
     events: tuple[Event, ...] = Field(default=(), max_length=MAX_EVENTS_PER_DELIVERY)
 
 
@@ -299,6 +388,26 @@ class SendAccepted(_Model):
     """Answer 202 of `POST /send`; the outcome follows as `message.ack`."""
 
     message_id: str
+
+
+class LinkCodeRequest(_Model):
+    """Body of `POST /session/link-code`: a code to type on the phone of that number (digits)."""
+
+    phone: str = Field(pattern=r"^\d{7,15}$")
+
+
+class LinkCode(_Model):
+    """Answer of `POST /session/link-code`: eight characters, shown as ABCD-1234; a credential."""
+
+    code: str
+    expires_at: datetime
+
+
+class ConversationRequest(_Model):
+    """Body of `POST /conversation`: have the assistant answer in a chat, or be quiet there until told otherwise."""
+
+    chat_id: str = Field(min_length=3, max_length=128)
+    automatic: bool
 
 
 class ProcessMessageRequest(_Model):

@@ -8,7 +8,7 @@ from weakref import WeakValueDictionary
 
 from tenant_runner.answering import HISTORY_LINES, Answering, Patience
 from tenant_runner.assistants.base import Question
-from tenant_runner.channels.base import Ack, Channel, ChannelMessage, ChannelNotReady
+from tenant_runner.channels.base import Ack, Channel, ChannelChange, ChannelMessage, ChannelNotReady
 from tenant_runner.journal import Journal, Line, NewMessage
 from tenant_runner.journal.database import now, to_datetime
 from tenant_runner.journal.messages import Author
@@ -113,6 +113,13 @@ class Conversation:
                     said_at=message.sent_at.timestamp(),
                 )
                 logger.info("owner's command followed", extra={"command": command, "all_chats": message.self_chat})
+
+    async def change(self, change: ChannelChange) -> None:
+        """Something happened to a message that is known."""
+
+    async def set_automatic(self, chat_id: str, *, automatic: bool) -> None:
+        """A person in the portal decided who answers in a chat."""
+        await self._journal.chats.suspend(chat_id, suspended=not automatic, reason="portal", said_at=now())
 
     async def acknowledge(self, message_id: str, ack: Ack) -> None:
         """A message of ours got further; of others' messages nothing is known."""

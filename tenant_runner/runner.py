@@ -12,9 +12,11 @@ from tenant_runner.app import NotConfigured
 from tenant_runner.assistants import ASSISTANTS
 from tenant_runner.assistants.base import Assistant
 from tenant_runner.channels import CHANNELS, ChannelEnvironment
-from tenant_runner.channels.base import Ack, Channel, ChannelMessage, ChannelNotReady
+from tenant_runner.channels.base import Ack, Channel, ChannelChange, ChannelMessage, ChannelNotReady
 from tenant_runner.channels.snapshot import Snapshot
 from tenant_runner.contract import (
+    ConversationRequest,
+    LinkCode,
     ProcessMessageRequest,
     PurgeReport,
     PurgeRequest,
@@ -189,6 +191,11 @@ class Runner:
         if self._conversation is not None:
             await self._conversation.receive(message)
 
+    async def message_changed(self, change: ChannelChange) -> None:
+        """See `ChannelListener`."""
+        if self._conversation is not None:
+            await self._conversation.change(change)
+
     async def message_acknowledged(self, message_id: str, ack: Ack) -> None:
         """See `ChannelListener`."""
         if self._conversation is not None:
@@ -250,6 +257,14 @@ class Runner:
     async def refresh_code(self) -> None:
         """See `app.Service`."""
         await self._configured_channel().refresh_code()
+
+    async def link_code(self, phone: str) -> LinkCode:
+        """See `app.Service`."""
+        return await self._configured_channel().link_code(phone)
+
+    async def set_automatic(self, request: ConversationRequest) -> None:
+        """See `app.Service`."""
+        await self._configured_conversation().set_automatic(request.chat_id, automatic=request.automatic)
 
     async def logout(self) -> None:
         """See `app.Service`."""

@@ -1,6 +1,6 @@
 // What every client must be able to do. A driver adapts one client to it:
 //   open() → { needsCode: promise of a QR text, isReady: promise, codes: QR texts so far, received: texts so far,
-//              send(chat, text), logout(), close() }
+//              files: functions that download what came so far, as base64, send(chat, text), logout(), close() }
 import assert from 'node:assert/strict';
 
 import { waitFor, within } from './sandbox.mjs';
@@ -14,6 +14,11 @@ export async function runScenario({ phone, open, say }) {
     await waitFor(`the client receives "${text}"`, () => session.received.includes(text));
     await phone.waitForEvent('delivered', (event) => event.id === id);
     assert.equal(session.received.filter((received) => received === text).length, 1, 'a message was received twice');
+  };
+  const receiveFile = async (session, data) => {
+    await phone.receive({ from: CUSTOMER, media: { data, mimetype: 'image/jpeg', caption: 'foto' } });
+    await waitFor('the client receives a file', () => session.files.length === 1);
+    assert.equal(await within('the client downloads it', session.files[0]()), data);
   };
   const send = async (session, text) => {
     await within('the client sends', session.send(CHAT, text));
@@ -30,6 +35,8 @@ export async function runScenario({ phone, open, say }) {
     say('logged in by QR code');
     await receive(session, 'hola');
     say('received');
+    await receiveFile(session, Buffer.from('not really a picture').toString('base64'));
+    say('downloaded a file');
     await send(session, 'buenas');
     say('sent');
 

@@ -14,7 +14,11 @@ export function makeDriver({ sandbox, directory, chromium }) {
     });
     const codes = [];
     const received = [];
-    client.on('message', (message) => received.push(message.body));
+    const files = [];
+    client.on('message', (message) => {
+      if (message.hasMedia) files.push(async () => (await message.downloadMedia()).data);
+      else received.push(message.body);
+    });
     const needsCode = new Promise((resolve) => {
       client.on('qr', (qr) => {
         codes.push(qr);
@@ -29,6 +33,7 @@ export function makeDriver({ sandbox, directory, chromium }) {
     return {
       codes,
       received,
+      files,
       needsCode,
       isReady,
       send: (chat, text) => client.sendMessage(chat, text),

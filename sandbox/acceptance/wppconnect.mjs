@@ -9,6 +9,7 @@ export function makeDriver({ sandbox, directory, chromium }) {
   return async () => {
     const codes = [];
     const received = [];
+    const files = [];
     let showCode;
     const needsCode = new Promise((resolve) => {
       showCode = resolve;
@@ -31,13 +32,17 @@ export function makeDriver({ sandbox, directory, chromium }) {
       },
     };
     const client = await wppconnect.create(options);
-    await client.onMessage((message) => received.push(message.body));
+    await client.onMessage((message) => {
+      if (message.mimetype) files.push(async () => (await client.downloadMedia(message)).split(',')[1]);
+      else received.push(message.body);
+    });
     const isReady = client.waitForLogin().then((isLogged) => {
       if (!isLogged) throw new Error('not logged in');
     });
     return {
       codes,
       received,
+      files,
       needsCode,
       isReady,
       send: (chat, text) => client.sendText(chat, text),

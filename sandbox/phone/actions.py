@@ -1,27 +1,18 @@
-"""What the phone's HTTP API does: link, write, report, unlink, and make the network fail."""
+"""What a person does with a phone: link, write, report, unlink."""
 
 import time
 from http import HTTPStatus
+from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from sandbox.phone.calls import Answer, find_account, find_message, read_body
 from sandbox.phone.reports import describe
-from sandbox.phone.requests import (
-    Incoming,
-    Open,
-    Outage,
-    Own,
-    Pair,
-    Patch,
-    RawMessage,
-    Receipt,
-    Refusal,
-    Registration,
-)
+from sandbox.phone.requests import Incoming, Open, Own, Pair, RawMessage, Receipt
 from sandbox.whatsapp_web import linking
-from sandbox.whatsapp_web.accounts import Account, Message, make_message_id
+from sandbox.whatsapp_web.accounts import Account, Contact, Message, make_message_id
+from sandbox.whatsapp_web.messages import guess_kind, make_content
 from sandbox.whatsapp_web.network import Network
 
 # -------------------------------------------------------------------- linking
@@ -45,7 +36,7 @@ async def pair(network: Network, request: Request) -> Answer:
     except linking.PairingRefused as refusal:
         account.log("pairing_refused", reason=str(refusal))
         raise HTTPException(HTTPStatus.CONFLICT, str(refusal)) from refusal
-    return {"deviceId": device.id, "phone": account.number}
+    return {"deviceId": device.id if device else None, "phone": account.number, "stalled": device is None}
 
 
 async def log_out(network: Network, request: Request) -> Answer:
@@ -72,11 +63,13 @@ async def receive_incoming(network: Network, request: Request) -> Answer:
             "from": contact.chat_id,
             "to": account.own_address(contact),
             "t": int(time.time()) if body.t is None else body.t,
-            "type": body.type,
             "body": body.body,
+            **_content(network, body),
+            **_quote(account, contact, body.quoted),
             "self": "in",
             "ack": 1,
             "notifyName": contact.pushname or "",
+            "undecrypted": body.undecrypted,
         },
     )
 
@@ -118,20 +111,37 @@ async def receive_raw(network: Network, request: Request) -> Answer:
     return await _deliver(network, account, message)
 
 
-async def patch_message(network: Network, request: Request) -> Answer:
-    """Change a message, also on the pages that have it."""
-    account, body = find_account(network, request), await read_body(request, Patch)
-    account.update(find_message(account, body.id), body.set)
-    for page in network.online_pages(account):
-        await page.send("patch", id=body.id, set=body.set)
-    return {"id": body.id}
-
-
 async def send_receipt(network: Network, request: Request) -> Answer:
     """A customer's phone reports on a message that the account sent."""
     account, body = find_account(network, request), await read_body(request, Receipt)
     await network.acknowledge(account, find_message(account, body.id), body.ack)
     return {"id": body.id, "ack": body.ack}
+
+
+def _content(network: Network, body: Incoming) -> dict[str, Any]:
+    if body.media is None:
+        kind = body.type or "chat"
+        return {"type": kind, **make_content(kind, body.body)}
+    file = body.media
+    facts = {"mimetype": file.mimetype, "filename": file.filename, "duration": file.duration}
+    return {
+        "type": body.type or guess_kind(file.mimetype),
+        "body": "",
+        "caption": file.caption or body.body,
+        **{name: value for name, value in facts.items() if value is not None},
+        **network.media.put(file.data),
+    }
+
+
+def _quote(account: Account, contact: Contact, quoted: str | None) -> dict[str, Any]:
+    if quoted is None:
+        return {}
+    message = find_message(account, quoted)
+    return {
+        "quotedStanzaID": quoted,
+        "quotedParticipant": account.own_address(contact) if message["id"]["fromMe"] else contact.chat_id,
+        "quotedMsg": {"type": message.get("type"), "body": message.get("body")},
+    }
 
 
 async def _deliver(network: Network, account: Account, message: Message) -> Answer:
@@ -140,30 +150,3 @@ async def _deliver(network: Network, account: Account, message: Message) -> Answ
     key = message["id"]
     serialized = f"{'true' if key['fromMe'] else 'false'}_{key['remote']}_{key['id']}"
     return {"id": key["id"], "serialized": serialized, "chat": key["remote"]}
-
-
-# -------------------------------------------------------------------- the network
-
-
-async def cut_network(network: Network, request: Request) -> Answer:
-    """An outage: pages lose their connection and get none for a while."""
-    body = await read_body(request, Outage)
-    await network.cut(body.seconds)
-    return {"seconds": body.seconds}
-
-
-async def change_registration(network: Network, request: Request) -> Answer:
-    """Say that a number has no WhatsApp account (or has one again)."""
-    account, body = find_account(network, request), await read_body(request, Registration)
-    change = account.profile.unregistered.add if body.unregistered else account.profile.unregistered.discard
-    change(body.number)
-    account.save_profile()
-    return describe(network, account)
-
-
-async def change_refusal(network: Network, request: Request) -> Answer:
-    """Have everything that this account sends refused (or accepted again)."""
-    account, body = find_account(network, request), await read_body(request, Refusal)
-    account.profile.refuses_sends = body.refuse
-    account.save_profile()
-    return describe(network, account)

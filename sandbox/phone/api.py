@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from sandbox.phone import actions, reports
+from sandbox.phone import actions, changes, failures, reports
 from sandbox.phone.calls import Call
 from sandbox.whatsapp_web.network import Network
 
@@ -22,16 +22,28 @@ def routes(network: Network) -> list[Route]:
             ("GET", "/sessions/{session}/qr.svg", reports.draw_session),
             ("POST", "/phones", actions.open_phone),
             ("POST", "/pair", actions.pair),
-            ("POST", "/outage", actions.cut_network),
+            ("POST", "/outage", failures.cut_network),
             ("GET", "/state", reports.show_state),
             ("POST", "/{phone}/incoming", actions.receive_incoming),
             ("POST", "/{phone}/own", actions.write_own),
             ("POST", "/{phone}/receipt", actions.send_receipt),
             ("POST", "/{phone}/raw", actions.receive_raw),
-            ("POST", "/{phone}/patch", actions.patch_message),
+            ("POST", "/{phone}/patch", changes.patch),
             ("POST", "/{phone}/logout", actions.log_out),
-            ("POST", "/{phone}/unregistered", actions.change_registration),
-            ("POST", "/{phone}/refuse-sends", actions.change_refusal),
+            ("POST", "/{phone}/decrypt", changes.decrypt),
+            ("POST", "/{phone}/edit", changes.edit),
+            ("POST", "/{phone}/revoke", changes.revoke),
+            ("POST", "/{phone}/react", changes.react),
+            ("POST", "/{phone}/expire", changes.expire),
+            ("POST", "/{phone}/conflict", failures.raise_conflict),
+            ("POST", "/{phone}/passkey", failures.change_pairing),
+            ("POST", "/{phone}/restrict", failures.change_restriction),
+            ("POST", "/{phone}/sync", failures.change_sync),
+            ("POST", "/{phone}/replay", failures.change_replay),
+            ("POST", "/{phone}/frames", failures.lose_frames),
+            ("POST", "/{phone}/unregistered", failures.change_registration),
+            ("POST", "/{phone}/refuse-sends", failures.change_refusal),
+            ("GET", "/{phone}/files/{message}", reports.give_file),
             ("GET", "/{phone}/events", reports.list_events),
             ("GET", "/{phone}/messages", reports.list_messages),
             ("GET", "/{phone}/chats", reports.list_chats),

@@ -8,10 +8,11 @@ from typing import Any
 import segno
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import FileResponse, Response
 
-from sandbox.phone.calls import Answer, find_account, read_number
+from sandbox.phone.calls import Answer, find_account, find_message, read_number
 from sandbox.whatsapp_web.accounts import Account, Contact, Message
+from sandbox.whatsapp_web.messages import CHANGES
 from sandbox.whatsapp_web.network import Network
 
 
@@ -57,7 +58,17 @@ async def list_events(network: Network, request: Request) -> Answer:
 async def list_messages(network: Network, request: Request) -> Answer:
     """The account's messages, oldest first; `chat` (an address) narrows it."""
     account, chat = find_account(network, request), request.query_params.get("chat")
-    return [_show(message) for message in account.messages if chat in (None, message["id"]["remote"])]
+    return [_show(message) for message in _written(account) if chat in (None, message["id"]["remote"])]
+
+
+async def give_file(network: Network, request: Request) -> Response:
+    """The file of a message, to be shown or saved; whatever it is, it is no page of this site."""
+    message = find_message(find_account(network, request), request.path_params["message"])
+    file = network.media.find(message.get("directPath") or "")
+    if file is None:
+        raise HTTPException(HTTPStatus.NOT_FOUND, "this message has no file, or not any more")
+    headers = {"Content-Disposition": "attachment", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+    return FileResponse(file, media_type=message.get("mimetype"), headers=headers)
 
 
 async def list_chats(network: Network, request: Request) -> Answer:
@@ -65,7 +76,7 @@ async def list_chats(network: Network, request: Request) -> Answer:
     account = find_account(network, request)
     unread = account.count_unread()
     last: dict[str, Message] = {}
-    for message in account.messages:
+    for message in _written(account):
         last.pop(message["id"]["remote"], None)
         last[message["id"]["remote"]] = message
     return [
@@ -80,6 +91,11 @@ def describe(network: Network, account: Account) -> dict[str, Any]:
         "phone": account.number,
         "name": account.profile.name,
         "refuses_sends": account.profile.refuses_sends,
+        "stalls_pairing": account.profile.stalls_pairing,
+        "restricted": account.profile.restricted,
+        "sync_seconds": account.profile.sync_seconds,
+        "replays_late": account.profile.replays_late,
+        "losses": {operation: planned for operation, planned in account.losses.items() if planned},
         "unregistered": sorted(account.profile.unregistered),
         "devices": [
             {
@@ -91,6 +107,10 @@ def describe(network: Network, account: Account) -> dict[str, Any]:
             for device in account.devices.values()
         ],
     }
+
+
+def _written(account: Account) -> list[Message]:
+    return [message for message in account.messages if message.get("type") not in CHANGES]
 
 
 def _show(message: Message) -> dict[str, Any]:

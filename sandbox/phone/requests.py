@@ -1,10 +1,11 @@
 """Bodies of the phone's HTTP API."""
 
+import base64
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
-from sandbox.whatsapp_web.accounts import Addressing
+from sandbox.whatsapp_web.accounts import Addressing, Lost
 
 Number = Annotated[str, StringConstraints(pattern=r"^[0-9]{6,15}$")]
 MessageId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.-]{4,64}$")]
@@ -36,12 +37,35 @@ class Pair(Open):
         return self
 
 
+def _decode(text: object) -> bytes:
+    if not isinstance(text, str):
+        raise ValueError("base64 is needed")
+    return base64.b64decode(text, validate=True)
+
+
+class File(_Body):
+    """A file that a message carries.
+
+    Attributes:
+        duration: of sound and pictures that move, in seconds.
+    """
+
+    data: Annotated[bytes, BeforeValidator(_decode)]
+    mimetype: str = Field(pattern=r"^[a-z]+/[A-Za-z0-9.+-]+(; ?[a-z]+=[\w.-]+)?$", max_length=120)
+    filename: str | None = Field(default=None, max_length=255)
+    duration: int | None = Field(default=None, ge=0)
+    caption: Text | None = None
+
+
 class Incoming(_Body):
     """A customer writes to the account.
 
     Attributes:
         t: when it was sent, in seconds since 1970; now by default.
         addressing: by number or by hidden identity; stays with the contact.
+        type: image, ptt, document, location, poll_creation, …; by default what goes with the file, or text.
+        quoted: id of the message that it answers.
+        undecrypted: linked devices cannot read it until it is decrypted.
     """
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
@@ -53,7 +77,16 @@ class Incoming(_Body):
     addressing: Addressing | None = None
     id: MessageId | None = None
     t: int | None = None
-    type: str = Field(default="chat", max_length=40)
+    type: str | None = Field(default=None, max_length=40)
+    media: File | None = None
+    quoted: MessageId | None = None
+    undecrypted: bool = False
+
+
+class Named(_Body):
+    """Something happens to a message: linked devices can read it at last, its file is gone, it is taken back."""
+
+    id: MessageId
 
 
 class Own(_Body):
@@ -73,8 +106,20 @@ class Receipt(_Body):
     ack: int = Field(ge=-1, le=4)
 
 
+class Edit(Named):
+    """New text for a message."""
+
+    body: Text
+
+
+class Reaction(Named):
+    """An emoji on a message; empty: no longer."""
+
+    emoji: str = Field(max_length=40)
+
+
 class Patch(_Body):
-    """Change a message that was delivered: decrypted later, edited, revoked."""
+    """Attributes of a message to change by hand."""
 
     id: MessageId
     set: dict[str, Any]
@@ -97,6 +142,38 @@ class Outage(_Body):
     """No page reaches WhatsApp for so long."""
 
     seconds: float = Field(ge=0, le=3600)
+
+
+class Loss(_Body):
+    """The next frames of an operation are lost: before it is done, or the answer after it."""
+
+    operation: str
+    lose: Lost
+    count: int = Field(default=1, ge=0, le=10_000)
+
+
+class Replay(_Body):
+    """Whether what came while a device was away is pushed again after its login."""
+
+    late: bool = True
+
+
+class Stall(_Body):
+    """Whether pairings use their code up and never log in."""
+
+    stall: bool = True
+
+
+class Restriction(_Body):
+    """Whether WhatsApp has restricted the account."""
+
+    restricted: bool = True
+
+
+class Sync(_Body):
+    """How long pages sync after a login; null: as the settings say."""
+
+    seconds: float | None = Field(ge=0, le=3600)
 
 
 class RawMessage(_Body):

@@ -11,6 +11,8 @@ Message = dict[str, Any]
 """A message as the page's wire carries it; see docs/sandbox.md."""
 
 Addressing = Literal["pn", "lid"]
+Lost = Literal["request", "answer"]
+"""What a broken connection swallows: what the page asks, or what it is answered."""
 
 
 def make_lid(prefix: str, number: str) -> str:
@@ -76,13 +78,24 @@ class Device(BaseModel):
 
 
 class AccountProfile(BaseModel):
-    """What an account is, without what happened to it."""
+    """What an account is and how WhatsApp treats it, without what happened to it.
+
+    Attributes:
+        stalls_pairing: a pairing uses the code up and asks for a passkey: no login follows.
+        restricted: WhatsApp has restricted the account: pages are told, sends are refused.
+        sync_seconds: how long pages sync after a login; None: as the settings say.
+        replays_late: what came while a device was away is pushed again as new messages after the login.
+    """
 
     number: str
     name: str
     platform: str = "android"
     unregistered: set[str] = Field(default_factory=set)
     refuses_sends: bool = False
+    stalls_pairing: bool = False
+    restricted: bool = False
+    sync_seconds: float | None = None
+    replays_late: bool = False
 
 
 class AccountStore(Protocol):
@@ -116,6 +129,7 @@ class Account:
         self.devices: dict[str, Device] = {}
         self.messages: list[Message] = []
         self.events: list[dict[str, Any]] = []
+        self.losses: dict[str, list[Lost]] = {}
         self._store = store
 
     @property
@@ -196,8 +210,9 @@ class Account:
 
     def queue_for(self, device: Device, message_id: str) -> None:
         """Remember that a device owes a confirmation."""
-        device.pending.append(message_id)
-        self._store.save_device(self.number, device)
+        if message_id not in device.pending:
+            device.pending.append(message_id)
+            self._store.save_device(self.number, device)
 
     def confirm(self, device: Device, message_id: str) -> None:
         """A device has the message."""
@@ -238,6 +253,14 @@ class Account:
         return unread
 
     # ---------------------------------------------------------------- what happened
+
+    def lose(self, operation: str) -> Lost | None:
+        """What is lost of a frame that a page sends now."""
+        if not (planned := self.losses.get(operation)):
+            return None
+        lost = planned.pop(0)
+        self.log("frame_lost", operation=operation, lost=lost)
+        return lost
 
     def log(self, kind: str, **facts: Any) -> None:
         """Add to what the phone saw; tests and the phone page read it."""

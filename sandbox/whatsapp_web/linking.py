@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from sandbox.whatsapp_web.accounts import Account, Device
+from sandbox.whatsapp_web.messages import CHANGES, to_wire
 from sandbox.whatsapp_web.network import HISTORY_MESSAGES, Network
 from sandbox.whatsapp_web.pages import Hello, Page
 
@@ -14,6 +15,7 @@ logger = logging.getLogger(__name__)
 
 _CODE_ALPHABET = "ABCDEFGHJKLMNPQRSTVWXYZ123456789"
 _LIVE_REFS = 2
+_REPLAY_AFTER_S = 3
 
 
 class PairingRefused(Exception):
@@ -72,9 +74,22 @@ async def become_ready(network: Network, page: Page, frame: dict[str, Any]) -> N
         return
     page.ready = True
     page.account.log("device_ready", device=page.device.id)
-    for message_id in list(page.device.pending):
-        if message := page.account.find_message(message_id):
+    held, page.held = page.held, []
+    if held:
+        network.spawn(_replay(network, page, held))
+    for message_id in page.device.pending:
+        if message_id not in held and (message := page.account.find_message(message_id)):
             await network.push(page, message)
+
+
+async def _replay(network: Network, page: Page, held: list[str]) -> None:
+    # Clients that are injected into a page hook into it about a second after it has loaded.
+    await asyncio.sleep(_REPLAY_AFTER_S)
+    for message_id in held:
+        if page.account is None or page.device is None:
+            return
+        if message := page.account.find_message(message_id):
+            await network.push(page, message, late=True)
 
 
 OPERATIONS = {
@@ -91,8 +106,8 @@ OPERATIONS = {
 # -------------------------------------------------------------------- what phones do
 
 
-async def pair_by_qr(network: Network, account: Account, qr: str) -> Device:
-    """Scan: link the page that shows this QR code, if the code's keys are that page's.
+async def pair_by_qr(network: Network, account: Account, qr: str) -> Device | None:
+    """Scan: link the page that shows this QR code, if the code's keys are that page's; None if the pairing stalls.
 
     Raises:
         PairingRefused: no page shows it any more, or its keys are not the page's own.
@@ -106,8 +121,8 @@ async def pair_by_qr(network: Network, account: Account, qr: str) -> Device:
     return await _pair(page, account)
 
 
-async def pair_by_code(network: Network, account: Account, code: str) -> Device:
-    """Type a link code on the phone that it was made for.
+async def pair_by_code(network: Network, account: Account, code: str) -> Device | None:
+    """Type a link code on the phone that it was made for; None if the pairing stalls.
 
     Raises:
         PairingRefused: no page shows it, or it was made for another number.
@@ -119,9 +134,13 @@ async def pair_by_code(network: Network, account: Account, code: str) -> Device:
     return await _pair(page, account)
 
 
-async def _pair(page: Page, account: Account) -> Device:
+async def _pair(page: Page, account: Account) -> Device | None:
     assert page.hello is not None  # noqa: S101 - only pages that said hello show codes
     page.stop_rotation()
+    if account.profile.stalls_pairing:
+        account.log("pairing_stalled")
+        await page.send("pairing")
+        return None
     device = Device(id=secrets.token_hex(8), noise=page.hello.noise, client=page.hello.client)
     account.add_device(device)
     account.log("linked", device=device.id)
@@ -166,18 +185,20 @@ async def log_in(network: Network, page: Page, account: Account, device: Device)
     page.stop_rotation()
     others = [other for other in network.pages if other.device is device and other is not page]
     for other in others:
-        other.account = other.device = None
-        other.ready = False
-        await other.send("conflict")
+        await network.displace(other)
     page.account, page.device, page.ready = account, device, False
-    pending = set(device.pending)
-    recent = account.messages[-HISTORY_MESSAGES:]
+    page.held = list(device.pending) if account.profile.replays_late else []
+    offline = [id_ for id_ in device.pending if id_ not in page.held]
+    recent = [message for message in account.messages[-HISTORY_MESSAGES:] if message.get("type") not in CHANGES]
+    sync_s = account.profile.sync_seconds
     await page.send(
         "success",
         me=account.to_wire(),
-        syncDelayMs=network.settings.sync_delay_ms,
+        restricted=account.profile.restricted,
+        syncDelayMs=network.settings.sync_delay_ms if sync_s is None else sync_s * 1000,
+        answerMs=network.settings.answer_seconds * 1000,
         contacts=[contact.to_wire() for contact in account.contacts.values()],
-        history=[message for message in recent if message["id"]["id"] not in pending],
-        offline=[message for id_ in device.pending if (message := account.find_message(id_))],
+        history=[to_wire(message) for message in recent if message["id"]["id"] not in offline],
+        offline=[to_wire(message) for id_ in offline if (message := account.find_message(id_))],
         unread=account.count_unread(),
     )

@@ -36,8 +36,8 @@ async def send(network: Network, page: Page, frame: dict[str, Any]) -> dict[str,
         "type": sent.get("type", "chat"),
         "device": page.device.id if page.device else None,
     }
-    if account.profile.refuses_sends or (is_person and contact is None):
-        account.log("refused", reason="refuses_sends" if account.profile.refuses_sends else "unregistered", **facts)
+    if reason := _refusal(account, is_known=contact is not None or not is_person):
+        account.log("refused", reason=reason, **facts)
         return {"ok": False}
     copies = known.get("copies", 1) + 1 if known else 1
     account.log("sent", copies=copies, **facts)
@@ -94,6 +94,14 @@ def _account(page: Page) -> Account:
     if page.account is None:
         raise LookupError("this page is not linked")
     return page.account
+
+
+def _refusal(account: Account, *, is_known: bool) -> str | None:
+    if account.profile.restricted:
+        return "restricted"
+    if account.profile.refuses_sends:
+        return "refuses_sends"
+    return None if is_known else "unregistered"
 
 
 def _outbound(account: Account, sent: dict[str, Any]) -> Message:

@@ -7,6 +7,8 @@ from typing import Any
 
 from sandbox.settings import SandboxSettings
 from sandbox.whatsapp_web.accounts import Account, AccountProfile, Message
+from sandbox.whatsapp_web.media import MediaFiles
+from sandbox.whatsapp_web.messages import to_wire
 from sandbox.whatsapp_web.pages import Page
 from sandbox.whatsapp_web.store import SqliteAccountStore
 
@@ -19,12 +21,14 @@ class Network:
     Attributes:
         pages: every open page, linked or waiting.
         link_codes: eight-character code to the page that shows it and the number it is for.
+        media: the files of messages.
     """
 
     def __init__(self, settings: SandboxSettings) -> None:
         self.settings = settings
         self.pages: list[Page] = []
         self.link_codes: dict[str, tuple[Page, str]] = {}
+        self.media = MediaFiles(settings.state_directory / "media")
         self._store = SqliteAccountStore(settings.state_directory / "whatsapp.sqlite3")
         self.accounts = self._store.load()
         self._down_until = 0.0
@@ -81,6 +85,20 @@ class Network:
             page.ready = False
             await page.send("logged_out", reason=reason)
 
+    async def displace(self, page: Page) -> None:
+        """Tell a page that its session is open elsewhere; it stays linked and may take over again."""
+        page.account = page.device = None
+        page.ready = False
+        await page.send("conflict")
+
+    async def restrict(self, account: Account, restricted: bool) -> None:
+        """Restrict an account, or lift that; pages stay linked and are told."""
+        account.profile.restricted = restricted
+        account.save_profile()
+        account.log("restricted" if restricted else "unrestricted")
+        for page in self.online_pages(account):
+            await page.send("restricted", restricted=restricted)
+
     async def cut(self, seconds: float) -> None:
         """Close every connection and accept none for so long."""
         self._down_until = time.monotonic() + seconds
@@ -99,10 +117,10 @@ class Network:
             if page is not None and page.ready:
                 await self.push(page, message)
 
-    async def push(self, page: Page, message: Message) -> None:
-        """Send a message to a page, with what it must know of the contact."""
+    async def push(self, page: Page, message: Message, *, late: bool = False) -> None:
+        """Send a message to a page, with what it must know of the contact; `late`: it is in the chat already."""
         contact = page.account.find_contact(message["id"]["remote"]) if page.account else None
-        await page.send("msg", msg=message, contact=contact.to_wire() if contact else None)
+        await page.send("msg", msg=to_wire(message), contact=contact.to_wire() if contact else None, late=late)
 
     async def acknowledge(self, account: Account, message: Message, ack: int) -> None:
         """Tell every device how far an outbound message got: 2 delivered, 3 read."""

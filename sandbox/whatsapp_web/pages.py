@@ -32,6 +32,7 @@ class Page:
         refs: QR references that still work, oldest first.
         account, device: set once it is linked.
         ready: synced, so that messages may be pushed.
+        held: ids of messages of the time offline that are pushed some time after the login.
         rotation: the task that changes its QR code.
     """
 
@@ -44,6 +45,7 @@ class Page:
         self.account: Account | None = None
         self.device: Device | None = None
         self.ready = False
+        self.held: list[str] = []
         self.rotation: asyncio.Task[None] | None = None
         self._websocket = websocket
 

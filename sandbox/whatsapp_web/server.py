@@ -9,12 +9,13 @@ from typing import Any
 import segno
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from sandbox.whatsapp_web import linking, messaging
+from sandbox.whatsapp_web.media import PREFIX
 from sandbox.whatsapp_web.network import Network
 from sandbox.whatsapp_web.pages import Page
 
@@ -53,6 +54,12 @@ def create_app(network: Network) -> Starlette:
         headers = {"Cache-Control": "no-store", "Content-Security-Policy": _CONTENT_SECURITY_POLICY}
         return HTMLResponse(html, headers=headers)
 
+    async def give_file(request: Request) -> Response:
+        if network.is_down:
+            return Response(status_code=503)
+        file = network.media.find(request.path_params["token"])
+        return FileResponse(file, media_type="application/octet-stream") if file else Response(status_code=404)
+
     async def talk(websocket: WebSocket) -> None:
         await _talk(network, websocket)
 
@@ -60,6 +67,7 @@ def create_app(network: Network) -> Starlette:
         routes=[
             Route("/", show_page),
             Route("/qr", draw_qr, methods=["POST"]),
+            Route(f"{PREFIX}{{token}}", give_file),
             WebSocketRoute("/ws/chat", talk),
             Mount("/static", StaticFiles(directory=FILES)),
         ]
@@ -93,13 +101,16 @@ async def _talk(network: Network, websocket: WebSocket) -> None:
 
 
 async def _answer(network: Network, page: Page, text: str) -> None:
-    seq = None
+    seq = lost = None
     try:
         frame = json.loads(text)
-        seq = frame.pop("seq", None)
-        reply = await OPERATIONS[frame.pop("op")](network, page, frame)
+        seq, operation = frame.pop("seq", None), frame.pop("op")
+        lost = page.account.lose(operation) if page.account else None
+        if lost == "request":
+            return
+        reply = await OPERATIONS[operation](network, page, frame)
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         logger.warning("frame refused", extra={"cause": type(error).__name__})
         reply = {"ok": False, "exists": False}
-    if seq is not None:
+    if seq is not None and lost is None:
         await page.send("reply", seq=seq, **({"ok": True} if reply is None else reply))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
 
-from tenant_runner.contract import ChannelConfig, SessionChanged
+from tenant_runner.contract import ChannelConfig, LinkCode, MediaFacts, SessionChanged
 
 Ack = Literal["pending", "server", "delivered", "read", "failed"]
 
@@ -19,7 +19,10 @@ class ChannelMessage:
         from_me: it left from the linked account, from here or from the owner's phone.
         self_chat: the owner wrote to themselves.
         broadcast: group, status or channel: not a chat with one person.
-        system: a notice of the channel, not a person's message; or not readable yet.
+        system: a notice of the channel, not a person's message.
+        undecrypted: its content is not readable yet; it comes again under the same id when it is.
+        quoted_id: id of the message that it quotes.
+        media: facts of its file; `Channel.download` gets it.
     """
 
     message_id: str
@@ -33,6 +36,27 @@ class ChannelMessage:
     system: bool = False
     contact_name: str | None = None
     contact_phone: str | None = None
+    undecrypted: bool = False
+    quoted_id: str | None = None
+    media: MediaFacts | None = None
+
+
+@dataclass(frozen=True)
+class ChannelChange:
+    """What happened to a message that is there already.
+
+    Attributes:
+        message_id: the message that it happened to.
+        text: the new text of an edited one, the emoji of a reaction (empty: taken back), else empty.
+        from_me: the linked account did it, not the contact.
+    """
+
+    change: Literal["edited", "revoked", "reaction"]
+    message_id: str
+    chat_id: str
+    text: str
+    at: datetime
+    from_me: bool = False
 
 
 class ChannelNotReady(Exception):
@@ -47,11 +71,18 @@ class SendUnknown(Exception):
     """No answer in time: the message may or may not leave; only `find` can tell."""
 
 
+class MediaGone(Exception):
+    """The file cannot be had: deleted, expired, or larger than what was asked for."""
+
+
 class ChannelListener(Protocol):
     """Who a channel tells; calls come one at a time, in order."""
 
     async def message_received(self, message: ChannelMessage) -> None:
         """A message appeared; the same one may come more than once."""
+
+    async def message_changed(self, change: ChannelChange) -> None:
+        """A message was edited, taken back or reacted to; may come more than once."""
 
     async def message_acknowledged(self, message_id: str, ack: Ack) -> None:
         """A message of ours got further."""
@@ -118,6 +149,26 @@ class Channel(Protocol):
 
     async def refresh_code(self) -> None:
         """Show new codes to link with; only asked for when somebody looks."""
+
+    async def link_code(self, phone: str) -> LinkCode:
+        """A code to type on the phone of that number, instead of scanning.
+
+        Raises:
+            ChannelNotReady: the session is linked or its page is not open.
+        """
+        ...
+
+    async def download(self, chat_id: str, message_id: str, max_bytes: int) -> bytes:
+        """The file of a message.
+
+        Raises:
+            ChannelNotReady: ask again later.
+            MediaGone: it cannot be had, or is larger than `max_bytes`.
+        """
+        ...
+
+    async def recycle(self) -> None:
+        """Close what the channel runs on and begin anew; the account stays linked."""
 
     async def logout(self) -> None:
         """Unlink this device.

@@ -24,5 +24,12 @@ async def test_an_unmodified_client_logs_in_receives_sends_reconnects_and_logs_o
             await process.wait()
     said = output.decode()
     assert process.returncode == 0, said
-    for step in ("logged in by QR code", "received", "sent", "reconnected without a QR code", "logged out"):
+    for step in (
+        "logged in by QR code",
+        "received",
+        "downloaded a file",
+        "sent",
+        "reconnected without a QR code",
+        "logged out",
+    ):
         assert f"{client}: {step}" in said

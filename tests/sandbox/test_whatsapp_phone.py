@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import FilePayload, Page, async_playwright, expect
 
 from sandbox.servers import Endpoints
 from tests.conftest import wait_for
@@ -69,11 +69,11 @@ async def test_a_person_scans_writes_as_customer_and_as_owner_and_logs_out(
 
         await screen.check("#write [value=owner]")
         await screen.fill("#write [name=body]", "sigo yo")
-        await screen.click("#write button")
+        await screen.click("#write button.primary")
         assert (await web.received("sigo yo"))["me"] is True
         await screen.click("#self")
         await screen.fill("#write [name=body]", "activar bot")
-        await screen.click("#write button")
+        await screen.click("#write button.primary")
         assert (await web.received("activar bot"))["chat"] == f"{owner}@c.us"
 
         await screen.click(".languages a[lang=en]")
@@ -83,6 +83,85 @@ async def test_a_person_scans_writes_as_customer_and_as_owner_and_logs_out(
         await expect(screen.locator("#devices")).to_contain_text("None.")
     width = await screen.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert width == 0
+    await phone.close()
+
+
+async def take(screen: Page, sandbox: Endpoints, prefix: str) -> Phone:
+    """Take a phone of which no other test knows."""
+    width = screen.viewport_size["width"] if screen.viewport_size else 0
+    phone = Phone(sandbox, f"{prefix}{width:05d}")
+    await screen.goto(f"{sandbox.url}/phone/")
+    await screen.fill("#open [name=phone]", phone.number)
+    await screen.click("#open button")
+    await expect(screen.locator("#held")).to_be_visible()
+    return phone
+
+
+async def assert_fits(screen: Page) -> None:
+    """Nothing is wider than the screen."""
+    width = await screen.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert width == 0
+
+
+async def test_a_person_makes_whatsapp_fail_for_a_phone(screen: Page, sandbox: Endpoints) -> None:
+    phone = await take(screen, sandbox, "54911734")
+    await pick(screen, "failures")
+    for switch in ("refuse", "restrict", "passkey", "replay"):
+        await screen.check(f"#{switch}")
+    await screen.fill("#sync [name=seconds]", "20")
+    await screen.click("#sync button")
+    await screen.select_option("#lose [name=lose]", "answer")
+    await screen.fill("#lose [name=count]", "2")
+    await screen.click("#lose button")
+    await expect(screen.locator("#losses")).to_contain_text("la respuesta, la respuesta")
+    await screen.click("#conflict")
+    await phone.saw("conflict", pages=0)
+    await assert_fits(screen)
+    phones = (await phone.http.get("/state")).json()["phones"]
+    held = next(held for held in phones if held["phone"] == phone.number)
+    switches = ("refuses_sends", "restricted", "stalls_pairing", "replays_late")
+    assert [held[name] for name in switches] == [True] * 4
+    assert (held["sync_seconds"], held["losses"]) == (20, {"send": ["answer", "answer"]})
+    await screen.click("#losses button")
+    await expect(screen.locator("#losses li")).to_have_count(0)
+    await phone.close()
+
+
+async def test_a_person_sends_a_file_and_changes_what_was_sent(screen: Page, sandbox: Endpoints) -> None:
+    phone = await take(screen, sandbox, "54911735")
+    await pick(screen, "chats")
+    await screen.click("#customer summary")
+    await screen.fill("#customer [name=from]", "5491155550030")
+    picture = (REPOSITORY / "sandbox" / "whatsapp_web" / "thumbnail.jpg").read_bytes()
+    upload = FilePayload(name="foto.jpg", mimeType="image/jpeg", buffer=picture)
+    await screen.set_input_files("#customer [name=file]", upload)
+    await screen.click("#customer button.primary")
+    shown = screen.locator("#messages .file img")
+    await expect(shown).to_be_visible()
+    assert await shown.evaluate("(image) => image.naturalWidth") == 16
+
+    await screen.check("#customer [name=undecrypted]")
+    await screen.fill("#customer [name=body]", "secreto")
+    await screen.click("#customer button.primary")
+    last = screen.locator("#messages .bubble").last
+    await last.get_by_text("descifrar").click()
+    await expect(last.get_by_text("descifrar")).to_have_count(0)
+    await last.get_by_text("editar").click()
+    await screen.fill("#write [name=body]", "ya no es secreto")
+    await screen.click("#write button.primary")
+    await expect(last).to_contain_text("ya no es secreto")
+    await last.get_by_text("reaccionar").click()
+    await expect(last.locator(".reaction")).to_have_text("👍")
+    await last.get_by_text("responder").click()
+    await screen.fill("#write [name=body]", "otra cosa")
+    await screen.click("#write button.primary")
+    await expect(last.locator("blockquote")).to_have_text("ya no es secreto")
+    await last.get_by_text("eliminar").click()
+    await expect(last).to_contain_text("[mensaje eliminado]")
+    await assert_fits(screen)
+    messages = (await phone.http.get(f"/{phone.number}/messages")).json()
+    assert [message["type"] for message in messages] == ["image", "chat", "revoked"]
+    assert (messages[0]["mimetype"], messages[0]["size"]) == ("image/jpeg", len(picture))
     await phone.close()
 
 
@@ -96,6 +175,11 @@ async def test_a_person_scans_writes_as_customer_and_as_owner_and_logs_out(
         ("/5491174000002/incoming", {"from": "5491155550001", "unknown": 1}, 422),
         ("/5491174000002/raw", {"id": {"remote": "status@broadcast"}}, 422),
         ("/5491174000002/receipt", {"id": "3A0000000000", "ack": 3}, 404),
+        ("/5491174000002/edit", {"id": "3A0000000000", "body": "x"}, 404),
+        ("/5491174000002/frames", {"operation": "unknown", "lose": "request"}, 422),
+        ("/5491174000002/frames", {"operation": "send", "lose": "both"}, 422),
+        ("/5491174000002/incoming", {"from": "5491155550001", "media": {"data": "?", "mimetype": "image/png"}}, 422),
+        ("/5491174000002/incoming", {"from": "5491155550001", "quoted": "3A0000000000"}, 404),
     ],
 )
 async def test_the_api_refuses_what_it_cannot_do(

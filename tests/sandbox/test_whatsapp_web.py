@@ -1,63 +1,15 @@
 """The stand-in's page under unmodified wa-js; what happened is asked of the phone."""
 
-import itertools
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Error, Playwright, async_playwright
+from playwright.async_api import Error, Playwright
 
 from sandbox.servers import Endpoints, serve
 from sandbox.settings import SandboxSettings
 from tests.conftest import wait_for
+from tests.sandbox.conftest import Open, numbers
 from tests.sandbox.web_page import SEND, Phone, WebPage, open_page
-
-_numbers = itertools.count(5491170000001)
-
-
-@pytest.fixture(scope="module")
-async def playwright() -> AsyncIterator[Playwright]:
-    async with async_playwright() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-async def whatsapp(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Endpoints]:
-    directory = tmp_path_factory.mktemp("whatsapp")
-    settings = SandboxSettings(data_directory=directory, port=0, tls_port=0, smtp_port=0, sync_delay_ms=200)
-    async with serve(settings) as endpoints:
-        yield endpoints
-
-
-@pytest.fixture
-async def phone(whatsapp: Endpoints) -> AsyncIterator[Phone]:
-    held = Phone(whatsapp, str(next(_numbers)))
-    yield held
-    await held.close()
-
-
-Open = Callable[[], AbstractAsyncContextManager[WebPage]]
-
-
-@pytest.fixture
-def open_web(playwright: Playwright, whatsapp: Endpoints, tmp_path: Path) -> Open:
-    """Opens the page, always with the same profile."""
-    return lambda: open_page(playwright, whatsapp, tmp_path / "profile")
-
-
-@pytest.fixture(scope="module")
-async def linked(
-    playwright: Playwright, whatsapp: Endpoints, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[tuple[WebPage, Phone]]:
-    """A page that stays linked, for tests that leave it so."""
-    phone = Phone(whatsapp, str(next(_numbers)))
-    async with open_page(playwright, whatsapp, tmp_path_factory.mktemp("profile")) as page:
-        assert (await phone.pair(qr=await page.qr())).status_code == 200
-        await page.ready()
-        yield page, phone
-    await phone.close()
-
 
 # ------------------------------------------------------------------ linking
 
@@ -90,7 +42,7 @@ async def test_the_phone_refuses_a_code_with_other_keys_and_one_that_no_page_sho
 async def test_a_page_links_by_a_code_that_only_its_own_phone_may_type(
     open_web: Open, phone: Phone, whatsapp: Endpoints
 ) -> None:
-    stranger = Phone(whatsapp, str(next(_numbers)))
+    stranger = Phone(whatsapp, str(next(numbers)))
     async with open_web() as page:
         await page.qr()
         code = await page.ask("(number) => WPP.conn.genLinkDeviceCodeForPhoneNumber(number)", phone.number)

@@ -18,9 +18,14 @@ QUIET = "window.WPPConfig = {disableGoogleAnalytics: true, linkPreviewApiServers
 LISTEN = """
 const collect = () => {
   if (!window.WPP?.isReady) return setTimeout(collect, 50);
-  window.seen = {messages: [], acks: []};
-  WPP.on('chat.new_message', ({id, body}) =>
-    seen.messages.push({id: String(id), chat: String(id.remote), body, me: id.fromMe}));
+  window.seen = {messages: [], acks: [], modes: [], changes: []};
+  WPP.on('chat.new_message', ({id, body, type}) =>
+    seen.messages.push({id: String(id), chat: String(id.remote), body, type, me: id.fromMe}));
+  WPP.on('chat.msg_edited', ({id, msg}) => seen.changes.push(['edited', id, msg.body]));
+  WPP.on('chat.msg_revoke', ({refId}) => seen.changes.push(['revoked', String(refId), null]));
+  WPP.on('chat.new_reaction', ({msgId, reactionText}) =>
+    seen.changes.push(['reaction', String(msgId), reactionText]));
+  WPP.on('conn.stream_mode_changed', (mode) => seen.modes.push(mode));
   WPP.on('chat.msg_ack_change', ({ack, ids}) => ids.forEach((id) => seen.acks.push([String(id), ack])));
 };
 collect();
@@ -73,6 +78,15 @@ class WebPage:
         return found[0]
 
 
+async def open_tab(page: Page) -> WebPage:
+    """Open WhatsApp Web in a tab of a browser."""
+    await page.add_init_script(QUIET)
+    await page.add_init_script(path=WA_JS)
+    await page.add_init_script(LISTEN)
+    await page.goto("https://web.whatsapp.com/")
+    return WebPage(page)
+
+
 @asynccontextmanager
 async def open_page(playwright: Playwright, sandbox: Endpoints, profile: Path) -> AsyncIterator[WebPage]:
     """Open WhatsApp Web with a browser profile."""
@@ -84,12 +98,7 @@ async def open_page(playwright: Playwright, sandbox: Endpoints, profile: Path) -
         bypass_csp=True,
     )
     try:
-        page = context.pages[0]
-        await page.add_init_script(QUIET)
-        await page.add_init_script(path=WA_JS)
-        await page.add_init_script(LISTEN)
-        await page.goto("https://web.whatsapp.com/")
-        yield WebPage(page)
+        yield await open_tab(context.pages[0])
     finally:
         await context.close()
 

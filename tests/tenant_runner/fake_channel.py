@@ -6,8 +6,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from tenant_runner.channels.base import Ack, ChannelMessage, ChannelNotReady, SendRefused, SendUnknown
-from tenant_runner.contract import ChannelConfig, SessionChanged, SessionReason, SessionState
+from tenant_runner.channels.base import Ack, ChannelMessage, ChannelNotReady, MediaGone, SendRefused, SendUnknown
+from tenant_runner.contract import ChannelConfig, LinkCode, SessionChanged, SessionReason, SessionState
 
 _numbers = itertools.count(1)
 
@@ -27,6 +27,7 @@ class FakeChannel:
         self.delivers_in_trouble = False
         self.read: list[str] = []
         self.typed: list[str] = []
+        self.files: dict[str, bytes] = {}
 
     async def start(self) -> None: ...
 
@@ -67,6 +68,17 @@ class FakeChannel:
     async def refresh_code(self) -> None: ...
 
     async def logout(self) -> None: ...
+
+    async def link_code(self, phone: str) -> LinkCode:
+        raise ChannelNotReady
+
+    async def download(self, chat_id: str, message_id: str, max_bytes: int) -> bytes:
+        data = self.files.get(message_id)
+        if data is None or len(data) > max_bytes:
+            raise MediaGone
+        return data
+
+    async def recycle(self) -> None: ...
 
     @property
     def texts(self) -> list[str]:

@@ -11,6 +11,8 @@ from tenant_runner.app import NotConfigured, create_app
 from tenant_runner.assistants.base import Rejected, TenantProblem, Unavailable
 from tenant_runner.channels.base import ChannelNotReady
 from tenant_runner.contract import (
+    ConversationRequest,
+    LinkCode,
     ProcessMessageRequest,
     PurgeReport,
     PurgeRequest,
@@ -34,6 +36,7 @@ class StubService:
         self.failure: Exception | None = None
         self.promises: dict[str, Outbound] = {}
         self.purges: list[datetime | None] = []
+        self.chats: dict[str, bool] = {}
 
     def _fail(self) -> None:
         if self.failure is not None:
@@ -68,6 +71,14 @@ class StubService:
 
     async def refresh_code(self) -> None:
         self._fail()
+
+    async def link_code(self, phone: str) -> LinkCode:
+        self._fail()
+        return LinkCode(code="ABCD1234", expires_at=datetime.now(UTC))
+
+    async def set_automatic(self, request: ConversationRequest) -> None:
+        self._fail()
+        self.chats[request.chat_id] = request.automatic
 
     async def logout(self) -> None:
         self._fail()

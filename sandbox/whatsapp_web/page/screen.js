@@ -44,9 +44,18 @@ __d('SandboxScreen', [], (exports, require) => {
     show(landing(button));
   };
 
+  exports.showConflict = () => {
+    const button = make('button', {}, 'Use here');
+    button.onclick = () => require('WAWebSocketModel').Socket.takeover();
+    show(make('p', {}, 'WhatsApp is open in another window.'), button);
+  };
+
+  exports.showBlock = () => show(make('p', {}, 'This account is restricted (sandbox).'));
+
   exports.showSync = () => show(make('progress'), make('div', {}, 'Loading your chats'));
 
   exports.showChats = () => {
+    if (require('WAWebStreamModel').Stream.mode === 'TOS_BLOCK') return;
     const pane = make('div', { id: 'pane-side' });
     for (const chat of require('WAWebCollections').Chat.getModelsArray()) {
       pane.append(make('p', {}, `${chat.formattedTitle} (${chat.unreadCount}): ${chat.msgs.last()?.body || ''}`));

@@ -16,6 +16,7 @@ from tenant_runner.channels.base import (
     ChannelListener,
     ChannelMessage,
     ChannelNotReady,
+    MediaGone,
     SendRefused,
     SendUnknown,
 )
@@ -23,7 +24,7 @@ from tenant_runner.channels.snapshot import Snapshot
 from tenant_runner.channels.whatsapp_web.browser import Browser, ProfileInUse
 from tenant_runner.channels.whatsapp_web.page import PageBroken, PageTimeout, WhatsAppPage, parse_message
 from tenant_runner.channels.whatsapp_web.watch import PAGE_S, LinkWatch, Verdict
-from tenant_runner.contract import ChannelConfig, SessionChanged, SessionReason, SessionState
+from tenant_runner.contract import ChannelConfig, LinkCode, SessionChanged, SessionReason, SessionState
 
 logger = logging.getLogger(__name__)
 
@@ -343,6 +344,17 @@ class WhatsAppWebSession:
             raise ChannelNotReady(str(error)) from error
         finally:
             self._nudge.set()
+
+    async def link_code(self, phone: str) -> LinkCode:
+        """A code to type on the phone."""
+        raise ChannelNotReady("linking by code is not possible here yet")
+
+    async def download(self, chat_id: str, message_id: str, max_bytes: int) -> bytes:
+        """The file of a message."""
+        raise MediaGone("files are not read yet")
+
+    async def recycle(self) -> None:
+        """Close the browser and open it again."""
 
     async def logout(self) -> None:
         """Unlink this device; its codes are shown again afterwards."""

@@ -48,7 +48,7 @@ __d('WAWebSocketModel', [], (exports, require) => {
   class SocketModel extends BaseModel {
     initConn() {}
     poke() { require('WAWebCmd').Cmd.refreshQR(); }
-    takeover() { require('SandboxWire').send({ op: 'takeover' }); }
+    takeover() { require('SandboxWire').takeOver(); }
     logout() { require('SandboxWire').send({ op: 'logout' }); }
   }
   exports.Socket = new SocketModel({ state: 'OPENING', stream: 'DISCONNECTED', hasSynced: false });

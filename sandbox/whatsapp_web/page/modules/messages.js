@@ -28,6 +28,8 @@ __d('WAWebMsgModel', [], (exports, require) => {
     get sender() { return this.id.fromMe ? this.from : this.author || this.from; }
     get isEphemeral() { return false; }
     get mediaObject() { return undefined; }
+    get mediaData() { return require('SandboxMedia').of(this); }
+    downloadMedia() { return require('SandboxMedia').download(this); }
     canReply() { return true; }
 
     updateAck(ack) {

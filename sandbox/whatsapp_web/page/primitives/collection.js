@@ -42,13 +42,13 @@ __d('WAWebCollection', [], (exports, require) => {
       });
     }
 
-    remove(models) {
+    remove(models, options = {}) {
       for (const x of [].concat(models)) {
         const model = this.get(x.id ?? x);
         if (!model) continue;
         this._models.splice(this._models.indexOf(model), 1);
         delete this._index[this.constructor.keyOf(model.id)];
-        this.trigger('remove', model, this);
+        if (!options.silent) this.trigger('remove', model, this);
       }
       return this;
     }

@@ -1,44 +1,64 @@
-// One WebSocket with JSON frames. Requests carry a `seq` and get a `reply` with the same one; a request that persists
-// outlives the connection and is repeated, marked `retry`, as soon as the page is back in its chats.
+// One WebSocket with JSON frames. Requests carry a `seq` and get a `reply` with the same one. A request that persists
+// outlives the connection: it is repeated, marked `retry`, when no answer comes in time and when the page is back in its
+// chats. Any other fails then.
 __d('SandboxWire', [], (exports, require) => {
   const RECONNECT_MS = 1000;
   const CAPABILITIES = ['SandboxLinkFrames', 'SandboxSessionFrames', 'SandboxMessageFrames'];
+  const PLACES = ['MAIN', 'TOS_BLOCK'];
   const requests = new Map();
+  let answerMs = 15_000;
   let socket;
   let sequence = 0;
 
   const isOpen = () => socket?.readyState === WebSocket.OPEN;
-  const isInChats = () => isOpen() && require('WAWebStreamModel').Stream.mode === 'MAIN';
+  const isInChats = () => isOpen() && PLACES.includes(require('WAWebStreamModel').Stream.mode);
 
   exports.send = (frame) => {
     if (isOpen()) socket.send(JSON.stringify(frame));
   };
 
+  const end = (request) => {
+    clearTimeout(request.timer);
+    requests.delete(request.frame.seq);
+  };
+
+  const fail = (request, cause) => {
+    end(request);
+    request.reject(new Error(cause));
+  };
+
+  const transmit = (request) => {
+    exports.send(request.sent ? { ...request.frame, retry: true } : request.frame);
+    request.sent = true;
+    clearTimeout(request.timer);
+    request.timer = setTimeout(() => {
+      if (!request.persist) fail(request, 'no answer');
+      else if (isInChats()) transmit(request);
+    }, answerMs);
+  };
+
   exports.call = (content, { persist = false } = {}) =>
     new Promise((resolve, reject) => {
-      const frame = { ...content, seq: ++sequence };
-      const request = { frame, persist, resolve, reject, sent: false };
-      if (persist ? isInChats() : isOpen()) {
-        exports.send(frame);
-        request.sent = true;
-      } else if (!persist) {
-        reject(new Error('no connection'));
-        return;
-      }
-      requests.set(frame.seq, request);
+      const request = { frame: { ...content, seq: ++sequence }, persist, resolve, reject, sent: false };
+      requests.set(request.frame.seq, request);
+      if (persist ? isInChats() : isOpen()) transmit(request);
+      else if (!persist) fail(request, 'no connection');
     });
 
+  exports.setPatience = (ms) => { answerMs = ms; };
   exports.flush = () => {
-    for (const request of requests.values()) {
-      if (!request.persist) continue;
-      exports.send(request.sent ? { ...request.frame, retry: true } : request.frame);
-      request.sent = true;
-    }
+    for (const request of requests.values()) if (request.persist) transmit(request);
+  };
+  exports.takeOver = () => {
+    if (isOpen()) exports.send({ op: 'takeover' });
+    else exports.connect();
   };
 
   const reply = ({ seq, ...answer }) => {
-    requests.get(seq)?.resolve(answer);
-    requests.delete(seq);
+    const request = requests.get(seq);
+    if (!request) return;
+    end(request);
+    request.resolve(answer);
   };
 
   const receive = async (frame) => {
@@ -68,11 +88,7 @@ __d('SandboxWire', [], (exports, require) => {
       receive(frame).catch((error) => console.error('frame', frame.op, error));
     };
     socket.onclose = () => {
-      for (const [seq, request] of requests) {
-        if (request.persist) continue;
-        requests.delete(seq);
-        request.reject(new Error('connection lost'));
-      }
+      for (const request of [...requests.values()]) if (!request.persist) fail(request, 'connection lost');
       require('SandboxSession').goOffline();
       if (require('WAWebStreamModel').Stream.mode !== 'CONFLICT') setTimeout(exports.connect, RECONNECT_MS);
     };

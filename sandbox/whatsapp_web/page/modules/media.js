@@ -1,0 +1,61 @@
+// Files of messages: what is known of them, and getting them.
+__d('WAWebMediaOpaqueData', [], (exports) => {
+  exports.default = class OpaqueData {
+    static async createFromData(data, type) {
+      return new OpaqueData(data instanceof Blob && data.type === type ? data : new Blob([data], { type }));
+    }
+
+    constructor(blob) { Object.defineProperty(this, 'blob', { value: blob, enumerable: false }); }
+    forceToBlob() { return this.blob; }
+    size() { return this.blob.size; }
+    type() { return this.blob.type; }
+    retain() {}
+    autorelease() {}
+    throwIfReleased() {}
+  };
+});
+
+__d('SandboxMedia', [], (exports, require) => {
+  const { BaseModel } = require('WAWebBaseModel');
+  const FACTS = ['type', 'mimetype', 'size', 'filename', 'duration', 'directPath', 'filehash', 'mediaKey', 'encFilehash'];
+  const known = new WeakMap();
+
+  class MediaData extends BaseModel {}
+
+  exports.MediaData = MediaData;
+
+  exports.of = (message) => {
+    if (!message.directPath) return undefined;
+    if (!known.has(message)) {
+      const facts = Object.fromEntries(FACTS.map((name) => [name, message[name]]));
+      known.set(message, new MediaData({ ...facts, mediaStage: 'NEED_POKE', mediaBlob: undefined }));
+    }
+    return known.get(message);
+  };
+
+  // 404 is a file that is gone; anything else may be had later.
+  exports.fetch = async (directPath) => {
+    const answer = await fetch(directPath, { cache: 'no-store' });
+    if (answer.ok) return answer.arrayBuffer();
+    throw Object.assign(new Error(`media: HTTP ${answer.status}`), { status: answer.status });
+  };
+
+  exports.download = async (message) => {
+    const data = exports.of(message);
+    if (!data || data.mediaStage === 'RESOLVED') return;
+    data.mediaStage = 'FETCHING';
+    try {
+      const bytes = await exports.fetch(data.directPath);
+      const mediaBlob = await require('WAWebMediaOpaqueData').createFromData(bytes, data.mimetype);
+      data.set({ mediaBlob, mediaStage: 'RESOLVED' });
+    } catch (error) {
+      data.mediaStage = error.status === 404 ? 'ERROR_MISSING' : 'NEED_POKE';
+    }
+  };
+});
+
+__d('WAWebDownloadManager', [], (exports, require) => {
+  exports.downloadManager = {
+    downloadAndMaybeDecrypt: ({ directPath }) => require('SandboxMedia').fetch(directPath),
+  };
+});
