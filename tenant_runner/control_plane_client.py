@@ -122,6 +122,7 @@ class Courier:
         session: Callable[[], SessionChanged],
         revision: Callable[[], int],
         on_newer_config: Callable[[], Awaitable[None]],
+        memory: Callable[[], int | None] = lambda: None,
     ) -> None:
         self._client = client
         self._outbox = outbox
@@ -131,6 +132,7 @@ class Courier:
         self._session = session
         self._revision = revision
         self._on_newer_config = on_newer_config
+        self._memory = memory
 
     def nudge(self) -> None:
         """There is something to tell now."""
@@ -168,6 +170,7 @@ class Courier:
             journal_id=self._journal_id,
             config_revision=self._revision(),
             session=self._session(),
+            memory_bytes=self._memory(),
             events=events,
         )
         receipt = await self._client.deliver(delivery)

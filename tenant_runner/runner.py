@@ -3,9 +3,11 @@
 import asyncio
 import logging
 import secrets
+from collections.abc import Coroutine
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from tenant_runner.answering import Answering, Patience
 from tenant_runner.app import NotConfigured
@@ -33,6 +35,7 @@ from tenant_runner.conversation import Conversation
 from tenant_runner.journal import Journal
 from tenant_runner.journal.database import now, to_datetime
 from tenant_runner.journal.outbound import Outbound
+from tenant_runner.memory import MemoryWatch
 from tenant_runner.purge import purge, retire
 from tenant_runner.settings import RunnerSettings
 
@@ -73,6 +76,11 @@ class Runner:
         self._conversation: Conversation | None = None
         self._purging = asyncio.Lock()
         self._background: set[asyncio.Task[None]] = set()
+        self._memory = MemoryWatch(
+            limit_mb=lambda: self._config.memory_limit_mb if self._config else None,
+            idle=self._idle,
+            recycle=self._recycle,
+        )
         self._courier = Courier(
             self._client,
             journal.outbox,
@@ -82,6 +90,7 @@ class Runner:
             session=lambda: self.session,
             revision=lambda: self._config.revision if self._config else 0,
             on_newer_config=self._pull_config,
+            memory=lambda: self._memory.bytes,
         )
 
     # ------------------------------------------------------------------------------------------------ lifecycle
@@ -100,6 +109,7 @@ class Runner:
         self._conversation = Conversation(self._journal, self._answering, self.working_channel, self._patience)
         self._config = config
         await self._start_channel(config)
+        self._in_background(self._memory.run(), name="memory")
         await self._conversation.resume()
         await self._courier.run()
 
@@ -180,9 +190,20 @@ class Runner:
             except Exception:
                 logger.exception("former assistant not retired")
 
-        task = asyncio.create_task(work(), name="retire assistant")
+        self._in_background(work(), name="retire assistant")
+
+    def _in_background(self, work: Coroutine[Any, Any, None], *, name: str) -> None:
+        task = asyncio.create_task(work, name=name)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+
+    async def _idle(self) -> bool:
+        """Nobody waits for an answer now, or is about to scan a code."""
+        return self.session.state is SessionState.WORKING and await self._journal.turns.count_open() == 0
+
+    async def _recycle(self) -> None:
+        if self._channel is not None:
+            await self._channel.recycle()
 
     # ------------------------------------------------------------------------------------------------ from the channel
 

@@ -8,14 +8,19 @@ from tenant_runner.contract import SessionChanged, SessionReason, SessionState
 
 logger = logging.getLogger(__name__)
 
-# What makes two snapshots different. A later expiry of the same code or a newer round trip is no news.
-_TELLING = ("state", "reason", "phase", "progress", "qr", "detail", "phone", "push_name")
+# What makes no news: a later expiry of the same code, a newer round trip.
+_SILENT = {"version", "since", "qr_expires_at", "last_round_trip_at"}
 
 
 class Snapshot:
-    """Holds the newest `SessionChanged`; versions go on from those of the channel before."""
+    """Holds the newest `SessionChanged`; versions go on from those of the channel before.
+
+    Attributes:
+        page_version: version of the page, part of every change from now on; set by whoever learns of it.
+    """
 
     def __init__(self, version: int = 0) -> None:
+        self.page_version: str | None = None
         self.session = SessionChanged(
             state=SessionState.STOPPED, reason=SessionReason.STOPPED, since=datetime.now(UTC), version=version
         )
@@ -31,18 +36,25 @@ class Snapshot:
             reason=reason,
             since=since,
             last_round_trip_at=old.last_round_trip_at,
+            page_version=self.page_version,
             **facts,
         )
-        if all(getattr(old, name) == getattr(new, name) for name in _TELLING):
+        if old.model_dump(exclude=_SILENT) == new.model_dump(exclude=_SILENT):
             return False
         self.session = new
-        if (old.state, old.reason, old.phase) != (state, reason, new.phase):
+        if (old.state, old.reason, old.phase, old.attempt) != (state, reason, new.phase, new.attempt):
             logger.info(
                 "session changed",
-                extra={"state": state.value, "reason": reason.value, "phase": new.phase, "detail": new.detail},
+                extra={
+                    "state": state.value,
+                    "reason": reason.value,
+                    "phase": new.phase,
+                    "attempt": new.attempt,
+                    "detail": new.detail,
+                },
             )
         return True
 
     def round_trip(self) -> None:
-        """The page just proved that it answers; no new version."""
+        """WhatsApp just proved that it answers; no new version."""
         self.session = self.session.model_copy(update={"last_round_trip_at": datetime.now(UTC)})

@@ -8,10 +8,14 @@
   const text = (value) => (value === undefined || value === null ? null : String(value));
   const tell = (name, payload) => window.flameEvent(name, payload).catch(() => {});
   const SYSTEM = new Set([
-    'ciphertext', 'e2e_notification', 'notification', 'notification_template', 'gp2', 'protocol', 'call_log',
+    'e2e_notification', 'notification', 'notification_template', 'gp2', 'protocol', 'call_log',
     'revoked', 'debug', 'broadcast_notification', 'unknown', 'reaction', 'keep_in_chat', 'pin_message',
   ]);
+  // Kinds whose words are in `body`; that of the others is a picture or a file in base64.
+  const WORDS = new Set(['chat', 'list_response', 'buttons_response', 'template_button_reply']);
+  const FILES = new Set(['image', 'video', 'audio', 'ptt', 'document', 'sticker', 'ptv']);
   let subscribed = false;
+  let loggedOut = /[?&]post_logout=/.test(location.search);
 
   const isMe = (id) => {
     const bare = (wid) => String(wid || '').replace(/:\d+(?=@)/, '');
@@ -30,6 +34,39 @@
     }
   };
 
+  // A message's key is an object of the page's own, or its plain copy, or its text already.
+  const keyText = (key) => {
+    if (!key || typeof key === 'string') return key || null;
+    if (key._serialized) return String(key._serialized);
+    return key.remote && key.id ? `${Boolean(key.fromMe)}_${key.remote}_${key.id}` : String(key);
+  };
+  const chatOf = (key) => text(key?.remote) || (keyText(key) || '').split('_')[1] || null;
+  const positive = (value) => (Number(value) > 0 ? Number(value) : null);
+  const isPerson = (chat) => /@(c\.us|lid)$/.test(chat);
+
+  const textOf = (msg, type) => {
+    if (WORDS.has(type)) return text(msg.body) || '';
+    if (type === 'poll_creation') return text(msg.pollName) || '';
+    if (type === 'vcard') return text(msg.vcardFormattedName) || '';
+    if (type === 'location') return text(msg.loc) || text(msg.caption) || '';
+    return text(msg.caption) || '';
+  };
+
+  const mediaOf = (msg, type) =>
+    FILES.has(type)
+      ? {
+          mimetype: text(msg.mimetype) || null,
+          filename: text(msg.filename) || null,
+          size: positive(msg.size),
+          duration_s: positive(msg.duration),
+        }
+      : null;
+
+  const quotedOf = (msg, chat) => {
+    if (!msg.quotedStanzaID) return null;
+    return `${isMe(msg.quotedParticipant)}_${text(msg.quotedRemoteJid) || chat}_${msg.quotedStanzaID}`;
+  };
+
   const describe = async (msg) => {
     const fromMe = Boolean(msg.id.fromMe);
     const chat = String(msg.id.remote || (fromMe ? msg.to : msg.from));
@@ -38,16 +75,59 @@
       id: String(msg.id),
       chat,
       type,
-      text: text((type === 'chat' ? msg.body : msg.caption) || '') || '',
+      text: textOf(msg, type),
       t: Number(msg.t) || 0,
       fromMe,
       self: isMe(chat),
-      broadcast: !/@(c\.us|lid)$/.test(chat) || Boolean(msg.isStatusV3),
+      broadcast: !isPerson(chat) || Boolean(msg.isStatusV3),
       system: SYSTEM.has(type) || Boolean(msg.subtype === 'message_edit'),
+      undecrypted: type === 'ciphertext',
+      quoted: quotedOf(msg, chat),
+      media: mediaOf(msg, type),
       name: fromMe ? null : text(msg.notifyName || msg.senderObj?.pushname) || null,
       phone: fromMe ? null : await phoneOf(chat),
     };
   };
+
+  // What happened to a message that is there already; `at` in seconds.
+  const now = () => Date.now() / 1000;
+  const inSeconds = (time) => (Number(time) > 1e11 ? Number(time) / 1000 : Number(time)) || now();
+  const edited = (msg) => ({
+    change: 'edited',
+    id: String(msg.id),
+    chat: String(msg.id.remote),
+    text: textOf(msg, String(msg.type)),
+    at: inSeconds(msg.latestEditSenderTimestampMs),
+    fromMe: Boolean(msg.id.fromMe),
+  });
+  const revoked = ({ id, refId, by, at }) => ({
+    change: 'revoked',
+    id: keyText(refId),
+    chat: chatOf(refId) || chatOf(id),
+    text: '',
+    at: inSeconds(at),
+    fromMe: Boolean(by?.fromMe),
+  });
+  const reaction = ({ msgId, reactionText, sender, timestamp }) => ({
+    change: 'reaction',
+    id: keyText(msgId),
+    chat: chatOf(msgId),
+    text: text(reactionText) || '',
+    at: inSeconds(timestamp),
+    fromMe: isMe(sender),
+  });
+
+  // Describing takes its time where an address has to be looked up: whatever follows waits for it.
+  let told = Promise.resolve();
+  const tellInOrder = (name, describing) => {
+    told = told.then(async () => tell(name, await describing())).catch((error) => console.warn(name, error?.message));
+  };
+  const tellChange = (describing) =>
+    tellInOrder('change', async () => {
+      const change = describing();
+      if (!change.id || !isPerson(change.chat || '')) throw new Error('not of a chat with one person');
+      return change;
+    });
 
   const ackName = (ack) => (ack < 0 ? 'failed' : ack === 0 ? 'pending' : ack === 1 ? 'server' : ack === 2 ? 'delivered' : 'read');
 
@@ -56,11 +136,18 @@
     subscribed = true;
     const nudge = () => tell('state', null);
     for (const name of [
-      'conn.auth_code_change', 'conn.authenticated', 'conn.logout', 'conn.stream_mode_changed',
+      'conn.auth_code_change', 'conn.authenticated', 'conn.needs_update', 'conn.stream_mode_changed',
       'conn.stream_info_changed', 'conn.qrcode_idle', 'conn.main_ready', 'conn.main_loaded', 'conn.online',
     ]) WPP.on(name, nudge);
+    WPP.on('conn.logout', () => {
+      loggedOut = true;
+      tell('logout', null);
+    });
     WPP.on('conn.logout_reason', (reason) => tell('logout', text(reason)));
-    WPP.on('chat.new_message', async (msg) => tell('message', await describe(msg)));
+    WPP.on('chat.new_message', (msg) => tellInOrder('message', () => describe(msg)));
+    WPP.on('chat.msg_edited', ({ msg }) => tellChange(() => edited(msg)));
+    WPP.on('chat.msg_revoke', ({ id, refId }) => tellChange(() => revoked({ id, refId, by: id })));
+    WPP.on('chat.new_reaction', (event) => tellChange(() => reaction(event)));
     WPP.on('chat.msg_ack_change', ({ ack, ids }) => {
       for (const id of ids || []) if (id.fromMe !== false) tell('ack', { id: String(id), ack: ackName(ack) });
     });
@@ -71,10 +158,21 @@
     if (subscribed) clearInterval(waiting);
   }, 200);
 
+  const pageVersion = () => {
+    try {
+      return text(WPP.conn.getBuildConstants()?.VERSION_STR) || text(window.Debug?.VERSION);
+    } catch {
+      return text(window.Debug?.VERSION);
+    }
+  };
+
+  const isOnline = () => WPP.whatsapp.Stream.mode === 'MAIN';
+
   window.flame = {
     // Everything that decides the session's state, read at one moment.
     async status() {
-      if (!subscribed) return { ready: false, loader: Boolean(window.WPP?.isInjected), title: document.title };
+      const versions = { version: pageVersion(), supported: text(window.WPP?.supportedWhatsappWeb) };
+      if (!subscribed) return { ready: false, loader: Boolean(window.WPP?.isInjected), ...versions };
       const { Stream, Conn, Socket } = WPP.whatsapp;
       const authenticated = Boolean(WPP.conn.isAuthenticated());
       const code = authenticated ? null : await within(WPP.conn.getAuthCode(), 3000).catch(() => null);
@@ -86,8 +184,11 @@
         progress = null;
       }
       return {
+        ...versions,
         ready: true,
         authenticated,
+        loggedOut: loggedOut && !authenticated,
+        needsUpdate: Boolean(Stream.needsUpdate),
         mode: text(Stream.mode),
         socket: text(Socket?.state),
         idle: Boolean(WPP.conn.isIdle()),
@@ -102,6 +203,37 @@
     async refreshCode() {
       await within(WPP.conn.refreshQR(), 20000);
       return true;
+    },
+
+    // Asks WhatsApp's server about the linked number itself: nothing but the server can answer.
+    async probe() {
+      await WPP.whatsapp.functions.queryWidExists(WPP.conn.getMyUserWid());
+      return true;
+    },
+
+    async linkCode({ phone }) {
+      if (WPP.conn.isIdle()) await within(WPP.conn.refreshQR(), 15000);
+      return String(await within(WPP.conn.genLinkDeviceCodeForPhoneNumber(phone), 20000));
+    },
+
+    // The file of a message as base64, or the word for why there is none.
+    async download({ id, max }) {
+      const gone = (why) => ({ gone: why });
+      const tooLarge = (size) => Number(size) > max;
+      try {
+        const msg = await within(WPP.chat.getMessageById(id), 5000);
+        if (!msg) return gone('msg_not_found');
+        if (tooLarge(msg.size)) return gone('too_large');
+        const blob = await within(WPP.chat.downloadMedia(id), 60000);
+        if (tooLarge(blob.size)) return gone('too_large');
+        return { data: (await WPP.util.blobToBase64(blob)).split(',')[1] || '' };
+      } catch (error) {
+        // Off line every file is missing: that says nothing about the file.
+        if (isOnline() && ['media_not_found', 'message_not_contains_media', 'msg_not_found'].includes(error?.code)) {
+          return gone(error.code);
+        }
+        throw error instanceof Error ? error : new Error(text(error?.code) || 'the file could not be read');
+      }
     },
 
     async logout() {
@@ -159,7 +291,7 @@
         if (msg?.id && Number(msg.t) >= since) found.set(String(msg.id), msg);
       };
       const recent = (await WPP.chat.list())
-        .filter((chat) => /@(c\.us|lid)$/.test(String(chat.id)) && (Number(chat.t) >= since || chat.hasUnread))
+        .filter((chat) => isPerson(String(chat.id)) && (Number(chat.t) >= since || chat.hasUnread))
         .sort((a, b) => Number(b.t) - Number(a.t))
         .slice(0, limit);
       for (const chat of recent) {
@@ -171,9 +303,14 @@
           }
         }
       }
-      const described = [];
-      for (const msg of found.values()) described.push(await describe(msg));
-      return described.sort((a, b) => a.t - b.t);
+      const messages = [];
+      const changes = [];
+      for (const msg of found.values()) {
+        messages.push(await describe(msg));
+        if (msg.type === 'revoked') changes.push(revoked({ refId: msg.id, by: msg.id }));
+        else if (msg.latestEditMsgKey) changes.push(edited(msg));
+      }
+      return { messages: messages.sort((a, b) => a.t - b.t), changes };
     },
   };
 })();

@@ -115,7 +115,8 @@ def _prepare(profile: Path) -> None:
     remove_stale_lock(profile)
 
 
-def _browsers_of(profile: Path) -> list[psutil.Process]:
+def browsers_of(profile: Path) -> list[psutil.Process]:
+    """Every process that was started on this profile."""
     wanted = f"--user-data-dir={profile}"
     found = []
     for process in psutil.process_iter():
@@ -127,7 +128,7 @@ def _browsers_of(profile: Path) -> list[psutil.Process]:
 
 def end_leftovers(profile: Path, grace_s: float = LEFTOVER_GRACE_S) -> None:
     """End every browser process that runs on this profile, and their children; blocks for a few seconds at most."""
-    browsers = _browsers_of(profile)
+    browsers = browsers_of(profile)
     if not browsers:
         return
     family = list(browsers)
@@ -158,10 +159,15 @@ def remove_stale_lock(profile: Path) -> None:
     if host != socket.gethostname():
         raise ProfileInUse(f"the browser profile is locked by process {pid} of the machine {host}")
     if pid.isdigit() and psutil.pid_exists(int(pid)):
-        with suppress(psutil.Error):
+        try:
             if f"--user-data-dir={profile}" in psutil.Process(int(pid)).cmdline():
                 raise ProfileInUse(f"the browser profile is used by process {pid}")
-        # The number was given to some other process since.
+        except psutil.AccessDenied as error:
+            # Not to be seen is not to be dead.
+            raise ProfileInUse(f"the browser profile may be used by process {pid}") from error
+        except psutil.NoSuchProcess:
+            pass
+        # The number was given to some other process since, or that one is gone too.
     for name in ("SingletonLock", "SingletonSocket", "SingletonCookie"):
         with suppress(FileNotFoundError):
             (profile / name).unlink()

@@ -1,6 +1,7 @@
 """The named functions of `bridge.js`, each with a deadline."""
 
 import asyncio
+import base64
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
@@ -10,8 +11,9 @@ from typing import Any
 from playwright.async_api import Error, Page
 from pydantic import BaseModel, ConfigDict, Field
 
-from tenant_runner.channels.base import Ack, ChannelMessage
+from tenant_runner.channels.base import Ack, ChannelChange, ChannelMessage, MediaGone
 from tenant_runner.channels.whatsapp_web.browser import Browser
+from tenant_runner.contract import MediaFacts
 from tenant_runner.settings import REPOSITORY
 
 WA_JS = REPOSITORY / "node_modules" / "@wppconnect" / "wa-js" / "dist" / "wppconnect-wa.js"
@@ -23,6 +25,8 @@ STATUS_S = 10.0
 CALL_S = 20.0
 SEND_S = 30.0
 MISSED_S = 120.0
+DOWNLOAD_S = 80.0
+PROBE_S = 15.0
 MISSED_CHATS = 50
 MISSED_MESSAGES = 30
 
@@ -43,9 +47,12 @@ class PageStatus(BaseModel):
         loader: wa-js found WhatsApp Web's modules.
         mode: WhatsApp's stream mode (QR, SYNCING, MAIN, OFFLINE, CONFLICT …).
         code: what the QR code says now; `code_ttl` is its life in seconds where the page tells.
+        logged_out: the page was told that this device is unlinked, or unlinked it itself.
+        needs_update: WhatsApp asks for a newer version of the page.
+        version: of WhatsApp Web, where it is known; `supported` is the range that wa-js says it can drive.
     """
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True)
 
     ready: bool
     loader: bool = True
@@ -58,6 +65,10 @@ class PageStatus(BaseModel):
     phone: str | None = None
     name: str | None = None
     progress: int | None = None
+    logged_out: bool = Field(default=False, alias="loggedOut")
+    needs_update: bool = Field(default=False, alias="needsUpdate")
+    version: str | None = None
+    supported: str | None = None
 
     @property
     def working(self) -> bool:
@@ -84,6 +95,21 @@ def parse_message(raw: dict[str, Any]) -> ChannelMessage:
         system=raw["system"],
         contact_name=raw["name"],
         contact_phone=raw["phone"],
+        undecrypted=raw["undecrypted"],
+        quoted_id=raw["quoted"],
+        media=MediaFacts.model_validate(raw["media"]) if raw["media"] else None,
+    )
+
+
+def parse_change(raw: dict[str, Any]) -> ChannelChange:
+    """What happened to a message, as `bridge.js` describes it."""
+    return ChannelChange(
+        change=raw["change"],
+        message_id=raw["id"],
+        chat_id=raw["chat"],
+        text=raw["text"],
+        at=datetime.fromtimestamp(raw["at"], UTC),
+        from_me=raw["fromMe"],
     )
 
 
@@ -126,6 +152,32 @@ class WhatsAppPage:
         """Ask for new codes."""
         await self._call("refreshCode", timeout_s=25)
 
+    async def reload(self) -> None:
+        """Load the page again, for an account that is not linked."""
+        try:
+            await self._page.reload(wait_until="domcontentloaded", timeout=CALL_S * 1000)
+        except Error as error:
+            raise PageBroken(_words(error)) from error
+
+    async def link_code(self, phone: str) -> str:
+        """A code to type on the phone of that number."""
+        return str(await self._call("linkCode", {"phone": phone}, timeout_s=40))
+
+    async def probe(self) -> None:
+        """Have WhatsApp's server answer something; `PageTimeout` when it does not."""
+        await self._call("probe", timeout_s=PROBE_S)
+
+    async def download(self, message_id: str, max_bytes: int) -> bytes:
+        """The file of a message.
+
+        Raises:
+            MediaGone: it cannot be had, or is larger than `max_bytes`.
+        """
+        answer = await self._call("download", {"id": message_id, "max": max_bytes}, timeout_s=DOWNLOAD_S)
+        if answer.get("gone"):
+            raise MediaGone(str(answer["gone"]))
+        return base64.b64decode(answer["data"])
+
     async def logout(self) -> None:
         """Unlink; the page loads itself again while it does."""
         await self._call("logout")
@@ -152,10 +204,11 @@ class WhatsAppPage:
         """Show "typing…" for a while."""
         await self._call("showTyping", {"chat": chat_id, "ms": int(duration_s * 1000)})
 
-    async def missed(self, since: datetime) -> list[ChannelMessage]:
-        """Messages sent since then, in both directions, oldest first."""
+    async def missed(self, since: datetime) -> list[ChannelMessage | ChannelChange]:
+        """Messages sent since then, in both directions, oldest first, and what is seen to have happened to them."""
         asked = {"since": int(since.timestamp()), "chats": MISSED_CHATS, "messages": MISSED_MESSAGES}
-        return [parse_message(raw) for raw in await self._call("missed", asked, timeout_s=MISSED_S)]
+        missed = await self._call("missed", asked, timeout_s=MISSED_S)
+        return [*map(parse_message, missed["messages"]), *map(parse_change, missed["changes"])]
 
 
 def _words(error: Error) -> str:

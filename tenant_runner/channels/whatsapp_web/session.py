@@ -2,27 +2,24 @@
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from playwright.async_api import Error as PlaywrightError
 
-from tenant_runner.channels.base import (
-    Ack,
-    ChannelListener,
-    ChannelMessage,
-    ChannelNotReady,
-    MediaGone,
-    SendRefused,
-    SendUnknown,
-)
+from tenant_runner.channels.base import ChannelListener, ChannelNotReady
 from tenant_runner.channels.snapshot import Snapshot
+from tenant_runner.channels.whatsapp_web.attempts import Attempts
 from tenant_runner.channels.whatsapp_web.browser import Browser, ProfileInUse
-from tenant_runner.channels.whatsapp_web.page import PageBroken, PageTimeout, WhatsAppPage, parse_message
+from tenant_runner.channels.whatsapp_web.inbox import Inbox
+from tenant_runner.channels.whatsapp_web.page import PageBroken, WhatsAppPage
+from tenant_runner.channels.whatsapp_web.profile_copy import CopyFailed, ProfileCopy
+from tenant_runner.channels.whatsapp_web.pulse import Pulse
+from tenant_runner.channels.whatsapp_web.requests import PageRequests
 from tenant_runner.channels.whatsapp_web.watch import PAGE_S, LinkWatch, Verdict
 from tenant_runner.contract import ChannelConfig, LinkCode, SessionChanged, SessionReason, SessionState
 
@@ -33,8 +30,14 @@ ROUND_TRIP_S = 30.0
 WATCH_S = 1.0
 FAILED_ROUND_TRIPS = 3
 FAILED_WHILE_LOADING = 10
-LONGEST_BACKOFF_S = 60.0
-ATTEMPTS_UNTIL_FAILED = 4
+COPY_AFTER_S = 60.0
+COPY_EVERY_S = 24 * 3600.0
+COPY_AGAIN_S = 3600.0
+SPAWNS_UNTIL_DOUBT = 2
+SPAWNS_UNTIL_DOUBT_AGAIN = 8
+
+# What is waited for on the page itself: beginning anew afterwards is no failure of ours.
+_PATIENT = (SessionReason.CONFLICT, SessionReason.RESTRICTED)
 
 
 class _Recycle(Exception):
@@ -46,7 +49,15 @@ class _Recycle(Exception):
         self.detail = detail
 
 
-class WhatsAppWebSession:
+class _Planned(Exception):
+    """The browser is to begin anew though nothing failed."""
+
+
+class _Damaged(Exception):
+    """The profile lost what it is kept for, and there is a copy."""
+
+
+class WhatsAppWebSession(PageRequests):
     """See `Channel`."""
 
     def __init__(
@@ -59,19 +70,22 @@ class WhatsAppWebSession:
         linked_phone: str | None,
         session_version: int,
     ) -> None:
+        super().__init__()
         self._config = config
         self._listener = listener
         self._profile = profile
         self._chromium = chromium
         self._snapshot = Snapshot(session_version)
         self._watch = LinkWatch(config, self._snapshot, linked_phone)
+        self._inbox = Inbox(listener, self._catch_up_later)
+        self._attempts = Attempts()
         self._told_version = 0
-        self._page: WhatsAppPage | None = None
-        self._working = asyncio.Event()
-        self._nudge = asyncio.Event()
-        self._ran_well = False
+        self._connected_since: float | None = None
         self._catch_up_due = False
-        self._inbox: asyncio.Queue[ChannelMessage | tuple[str, Ack]] = asyncio.Queue()
+        self._recycle_wanted = False
+        self._copy = ProfileCopy(profile)
+        self._copy_after = 0.0
+        self._failed_spawns = 0
         self._tasks: list[asyncio.Task[None]] = []
 
     # ------------------------------------------------------------------------------------------------ lifecycle
@@ -85,7 +99,7 @@ class WhatsAppWebSession:
         """Connect in the background."""
         self._tasks = [
             asyncio.create_task(self._keep_running(), name="whatsapp-web"),
-            asyncio.create_task(self._hand_over(), name="whatsapp-web-inbox"),
+            asyncio.create_task(self._inbox.hand_over(), name="whatsapp-web-inbox"),
         ]
 
     async def stop(self) -> None:
@@ -98,50 +112,63 @@ class WhatsAppWebSession:
         await self._tell()
 
     async def reconfigure(self, config: ChannelConfig) -> bool:
-        """Numbers apply at once; another address or browser needs a restart."""
-        if (config.url, config.browser_arguments) != (self._config.url, self._config.browser_arguments):
+        """Numbers apply at once; another page or browser needs a restart."""
+        if _surroundings(config) != _surroundings(self._config):
             return False
         self._config = self._watch.config = config
         self._nudge.set()
         return True
 
+    async def recycle(self) -> None:
+        """Close the browser and open it again."""
+        self._recycle_wanted = True
+        self._nudge.set()
+
     async def _keep_running(self) -> None:
-        attempt = 0
         while True:
-            started = time.monotonic()
+            self._connected_since = None
             try:
                 await self._run_once()
+            except _Planned:
+                logger.info("browser recycled as planned")
+            except _Damaged as error:
+                await self._restore(str(error))
             except _Recycle as error:
-                reason, detail = error.reason, error.detail
+                await self._wait_after(error.reason, error.detail)
             except Exception as error:
                 # Whatever it was, the customer's session comes back by itself.
                 logger.exception("session broke")
-                reason, detail = SessionReason.BROWSER_FAILED, type(error).__name__
-            if time.monotonic() - started > 10 * LONGEST_BACKOFF_S or self._ran_well:
-                attempt = 0
-            attempt += 1
-            delay_s = min(LONGEST_BACKOFF_S, 2.0 ** (attempt - 1)) * random.uniform(0.5, 1.0)  # noqa: S311 (jitter)
-            logger.warning(
-                "browser recycled",
-                extra={"reason": reason.value, "detail": detail, "attempt": attempt, "delay": delay_s},
-            )
-            state = SessionState.STARTING if attempt < ATTEMPTS_UNTIL_FAILED else SessionState.FAILED
-            detail = f"{detail}; attempt {attempt} ended, trying again"
-            self._snapshot.change(state, reason, detail=detail, phone=self._watch.linked_phone)
-            await self._tell()
-            await asyncio.sleep(delay_s)
+                await self._wait_after(SessionReason.BROWSER_FAILED, type(error).__name__)
 
-    async def _run_once(self) -> None:
-        self._ran_well = False
+    async def _wait_after(self, reason: SessionReason, detail: str) -> None:
+        if reason in _PATIENT:
+            self._watch.hold_what_is_shown()
+            return
+        connected_s = time.monotonic() - self._connected_since if self._connected_since is not None else 0.0
+        pause = self._attempts.failed(reason, connected_s)
+        logger.warning(
+            "browser recycled",
+            extra={"reason": reason.value, "detail": detail, "attempt": pause.attempt, "delay": pause.delay_s},
+        )
+        self._watch.hold(pause.state, reason, detail=detail, attempt=pause.attempt)
         self._snapshot.change(
-            SessionState.STARTING, SessionReason.PREPARING, phase="browser", phone=self._watch.linked_phone
+            pause.state,
+            reason,
+            detail=detail,
+            attempt=pause.attempt,
+            next_attempt_at=pause.next_attempt_at,
+            phone=self._watch.linked_phone,
         )
         await self._tell()
+        await asyncio.sleep(pause.delay_s)
+
+    async def _run_once(self) -> None:
+        self._watch.preparing("browser")
+        await self._tell()
         async with self._open_browser() as browser:
-            self._snapshot.change(
-                SessionState.STARTING, SessionReason.PREPARING, phase="page", phone=self._watch.linked_phone
-            )
+            self._watch.preparing("page")
             await self._tell()
+            self._recycle_wanted = False
             self._watch.new_page(time.monotonic())
             try:
                 page = await WhatsAppPage.open(browser, self._config.url, on_event=self._page_event, timeout_s=PAGE_S)
@@ -150,6 +177,7 @@ class WhatsAppWebSession:
             except PlaywrightError as error:
                 raise _Recycle(SessionReason.BROWSER_FAILED, "the browser ended while it loaded the page") from error
             self._page = page
+            self._pulse = Pulse(time.monotonic())
             try:
                 await self._look_after(page, browser)
             finally:
@@ -163,11 +191,57 @@ class WhatsAppWebSession:
             browser = await asyncio.wait_for(opening, SPAWN_S)
         except (ProfileInUse, TimeoutError, PlaywrightError, OSError) as error:
             words = str(error).splitlines()[0][:200] if str(error) else "the browser did not start in time"
+            if isinstance(error, PlaywrightError) and await self._profile_is_damaged():
+                raise _Damaged("the browser does not start on its profile") from error
             raise _Recycle(SessionReason.BROWSER_FAILED, words) from error
+        self._failed_spawns = 0
         try:
             yield browser
         finally:
             await asyncio.shield(browser.close())
+
+    # ------------------------------------------------------------------------------------------------ profile
+
+    async def _profile_is_damaged(self) -> bool:
+        """Whether the browser fails because of its profile: proven by its starting well on an empty one."""
+        self._failed_spawns += 1
+        doubted = self._failed_spawns % SPAWNS_UNTIL_DOUBT_AGAIN == SPAWNS_UNTIL_DOUBT
+        if not (doubted and self._copy.usable(self._watch.linked_phone)):
+            return False
+        with TemporaryDirectory(dir=self._profile.parent, prefix="profile-try-") as empty:
+            opening = Browser.open(Path(empty), chromium=self._chromium, arguments=self._config.browser_arguments)
+            try:
+                browser = await asyncio.wait_for(opening, SPAWN_S)
+            except (ProfileInUse, TimeoutError, PlaywrightError, OSError):
+                return False
+            await browser.close()
+        return True
+
+    async def _restore(self, cause: str) -> None:
+        logger.warning("profile damaged", extra={"cause": cause})
+        try:
+            await asyncio.to_thread(self._copy.restore)
+        except CopyFailed as error:
+            self._watch.copy_hopeless = True
+            await self._wait_after(SessionReason.BROWSER_FAILED, f"{cause}; its copy could not be used ({error})")
+
+    async def _keep_copy(self) -> None:
+        """Now and then, of a session that has been connected for a while."""
+        now, phone = time.monotonic(), self.session.phone
+        steady = self._connected_since is not None and now - self._connected_since >= COPY_AFTER_S
+        if phone is None or not steady or now < self._copy_after:
+            return
+        age = self._copy.age(phone)
+        if age is not None and age.total_seconds() < COPY_EVERY_S:
+            self._copy_after = now + COPY_EVERY_S - age.total_seconds()
+            return
+        self._copy_after = now + COPY_AGAIN_S
+        try:
+            await asyncio.to_thread(self._copy.take, phone)
+        except CopyFailed as error:
+            logger.warning("profile not copied", extra={"cause": str(error)})
+        else:
+            self._watch.copy_hopeless = False
 
     # ------------------------------------------------------------------------------------------------ watching
 
@@ -176,6 +250,8 @@ class WhatsAppWebSession:
         while True:
             if browser.lost.is_set():
                 raise _Recycle(SessionReason.RECONNECTING, "the browser ended")
+            if self._recycle_wanted:
+                raise _Planned
             try:
                 status = await page.status()
             except PageBroken as error:
@@ -183,13 +259,23 @@ class WhatsAppWebSession:
                 self._page_failed(str(error), failures)
             else:
                 failures = 0
-                self._snapshot.round_trip()
                 verdict = self._watch.read(status, time.monotonic())
+                if not status.working:
+                    self._snapshot.round_trip()
                 if verdict is Verdict.RECYCLE:
+                    await self._tell()
                     raise _Recycle(*self._watch.failure)
+                if verdict is Verdict.RESTORE:
+                    if self._copy.usable(self._watch.linked_phone):
+                        raise _Damaged("the browser lost its login")
+                    self._watch.copy_hopeless = True
+                    continue
                 if verdict is Verdict.LOG_OUT:
                     await self._leave(page)
             await self._settle(page)
+            if not failures and self.session.state is SessionState.WORKING:
+                await self._take_pulse(page)
+                await self._keep_copy()
             await self._wait_for_news(browser)
 
     def _page_failed(self, detail: str, failures: int) -> None:
@@ -197,13 +283,29 @@ class WhatsAppWebSession:
         if failures >= (FAILED_ROUND_TRIPS if working else FAILED_WHILE_LOADING):
             raise _Recycle(SessionReason.RECONNECTING, f"the page stopped answering ({detail})")
         if working:
-            self._snapshot.change(
-                SessionState.WORKING,
-                SessionReason.DEGRADED,
-                detail="the page did not answer the last check",
-                phone=self.session.phone,
-                push_name=self.session.push_name,
-            )
+            self._degrade("the page did not answer the last check")
+
+    def _degrade(self, detail: str) -> None:
+        self._snapshot.change(
+            SessionState.WORKING,
+            SessionReason.DEGRADED,
+            detail=detail,
+            phone=self.session.phone,
+            push_name=self.session.push_name,
+        )
+
+    async def _take_pulse(self, page: WhatsAppPage) -> None:
+        if not self._pulse.due(time.monotonic()):
+            return
+        if await self._pulse.ask(page, time.monotonic()):
+            self._snapshot.round_trip()
+        if self._pulse.lost:
+            detail = "WhatsApp's server did not answer though the page says that it is connected"
+            raise _Recycle(SessionReason.RECONNECTING, detail)
+        doubt = "WhatsApp's server did not answer the last question" if self._pulse.unanswered else None
+        if doubt != self._watch.doubt:
+            self._watch.doubt = doubt
+            self._nudge.set()
 
     async def _leave(self, page: WhatsAppPage) -> None:
         self._working.clear()
@@ -215,15 +317,23 @@ class WhatsAppWebSession:
     async def _settle(self, page: WhatsAppPage) -> None:
         """Make the rest of the session follow the snapshot."""
         if self.session.reason is SessionReason.CONNECTED:
+            if self._connected_since is None:
+                self._connected_since = time.monotonic()
             if not self._working.is_set():
-                self._ran_well = self._catch_up_due = True
+                self._catch_up_due = True
                 self._working.set()
             await self._tell()
             if self._catch_up_due:
                 await self._catch_up(page)
         else:
             self._working.clear()
+            if self.session.state is SessionState.SCAN_QR_CODE and self.session.version != self._told_version:
+                # Whoever ended the login, its copy must never come back.
+                await asyncio.to_thread(self._copy.drop)
             await self._tell()
+
+    def _catch_up_later(self) -> None:
+        self._catch_up_due = True
 
     async def _catch_up(self, page: WhatsAppPage) -> None:
         phone = self.session.phone
@@ -236,11 +346,10 @@ class WhatsAppWebSession:
             logger.warning("catching up failed", extra={"cause": str(error)})
             return
         self._catch_up_due = False
-        for message in missed:
-            self._inbox.put_nowait(message)
+        self._inbox.put(*missed)
 
     async def _wait_for_news(self, browser: Browser) -> None:
-        quiet = self.session.reason is SessionReason.CONNECTED and not self._catch_up_due
+        quiet = self.session.reason in (SessionReason.CONNECTED, SessionReason.RESTRICTED) and not self._catch_up_due
         waiting = {asyncio.ensure_future(self._nudge.wait()), asyncio.ensure_future(browser.lost.wait())}
         try:
             await asyncio.wait(waiting, timeout=ROUND_TRIP_S if quiet else WATCH_S, return_when=asyncio.FIRST_COMPLETED)
@@ -254,117 +363,66 @@ class WhatsAppWebSession:
             self._told_version = self.session.version
             await self._listener.session_changed(self.session)
 
-    # ------------------------------------------------------------------------------------------------ events
-
     def _page_event(self, name: str, payload: Any) -> None:
         """Called by the page, in order; nothing is done here but sorting."""
-        if name == "message":
-            self._inbox.put_nowait(parse_message(payload))
-        elif name == "ack":
-            self._inbox.put_nowait((payload["id"], payload["ack"]))
-        elif name == "logout":
-            logger.warning("logged out", extra={"cause": payload})
-            self._nudge.set()
-        else:
-            self._nudge.set()
+        if self._inbox.take(name, payload):
+            if name == "ack" or not payload.get("fromMe"):
+                self._pulse.traffic(time.monotonic())
+                self._snapshot.round_trip()
+            return
+        if name == "logout":
+            self._watch.logout_told()
+            if payload is not None:
+                logger.warning("logged out", extra={"cause": payload})
+        self._nudge.set()
 
-    async def _hand_over(self) -> None:
-        while True:
-            item = await self._inbox.get()
-            try:
-                if isinstance(item, ChannelMessage):
-                    await self._listener.message_received(item)
-                else:
-                    await self._listener.message_acknowledged(*item)
-            except Exception:
-                # It was not stored, so it was not marked read either: ask the page for it again.
-                logger.exception("channel event was not taken in")
-                self._catch_up_due = True
-
-    # ------------------------------------------------------------------------------------------------ requests
-
-    async def wait_until_working(self) -> None:
-        """Return once the session is WORKING and proven."""
-        await self._working.wait()
-
-    def _working_page(self) -> WhatsAppPage:
-        if self._page is None or not self._working.is_set():
-            raise ChannelNotReady("the session is not connected")
-        return self._page
-
-    async def new_message_id(self, chat_id: str) -> str:
-        """An id that WhatsApp accepts."""
-        try:
-            return await self._working_page().new_message_id(chat_id)
-        except PageBroken as error:
-            raise ChannelNotReady(str(error)) from error
-
-    async def send(self, chat_id: str, text: str, message_id: str) -> None:
-        """Send; raises as `Channel.send` says."""
-        page = self._working_page()
-        try:
-            result = await page.send(chat_id, text, message_id)
-        except PageTimeout as error:
-            raise SendUnknown(str(error)) from error
-        except PageBroken as error:
-            # The call may have broken before or after the message left.
-            raise SendUnknown(str(error)) from error
-        if result in ("ERROR_NETWORK", "ERROR_EXPIRED", "None"):
-            raise SendUnknown(result)
-        if result != "OK":
-            raise SendRefused(result)
-
-    async def find(self, chat_id: str, message_id: str) -> Ack | None:
-        """How far a message got."""
-        try:
-            return await self._working_page().find(chat_id, message_id)
-        except PageBroken as error:
-            raise ChannelNotReady(str(error)) from error
-
-    async def show_typing(self, chat_id: str, duration_s: float) -> None:
-        """Show "typing…"."""
-        with suppress(PageBroken, ChannelNotReady):
-            await self._working_page().show_typing(chat_id, duration_s)
-
-    async def mark_read(self, chat_id: str) -> None:
-        """Send read receipts."""
-        with suppress(PageBroken, ChannelNotReady):
-            await self._working_page().mark_read(chat_id)
+    # ------------------------------------------------------------------------------------------------ linking
 
     async def refresh_code(self) -> None:
         """Ask WhatsApp for new codes; nothing to do when the account is linked."""
         if self.session.state is SessionState.WORKING:
             return
-        if self._page is None:
-            raise ChannelNotReady("the page is not open")
+        page = self._open_page()
+        fresh_page = self._watch.needs_reload
         self._watch.new_codes_wanted()
         try:
-            await self._page.refresh_code()
+            await (page.reload() if fresh_page else page.refresh_code())
         except PageBroken as error:
             raise ChannelNotReady(str(error)) from error
         finally:
             self._nudge.set()
 
     async def link_code(self, phone: str) -> LinkCode:
-        """A code to type on the phone."""
-        raise ChannelNotReady("linking by code is not possible here yet")
-
-    async def download(self, chat_id: str, message_id: str, max_bytes: int) -> bytes:
-        """The file of a message."""
-        raise MediaGone("files are not read yet")
-
-    async def recycle(self) -> None:
-        """Close the browser and open it again."""
+        """A code to type on the phone; shown in the session until it expires."""
+        page = self._open_page()
+        if self.session.state not in (SessionState.SCAN_QR_CODE, SessionState.PASSKEY_REQUIRED):
+            raise ChannelNotReady("no code is asked for now")
+        try:
+            code = await page.link_code(phone)
+        except PageBroken as error:
+            raise ChannelNotReady(str(error)) from error
+        shown = self._watch.link_code_made(code, time.monotonic())
+        await self._tell()
+        self._nudge.set()
+        return LinkCode(code=shown.code, expires_at=shown.expires_at)
 
     async def logout(self) -> None:
         """Unlink this device; its codes are shown again afterwards."""
-        if self._page is None:
-            raise ChannelNotReady("the page is not open")
+        page = self._open_page()
         self._watch.logout_wanted()
         try:
-            await self._page.logout()
+            await page.logout()
         except PageBroken as error:
             self._watch.logout_wanted(wanted=False)
             raise ChannelNotReady(str(error)) from error
         finally:
             self._nudge.set()
+
+    def _open_page(self) -> WhatsAppPage:
+        if self._page is None:
+            raise ChannelNotReady("the page is not open")
+        return self._page
+
+
+def _surroundings(config: ChannelConfig) -> tuple[object, ...]:
+    return (config.url, config.browser_arguments, config.page_version)

@@ -1,0 +1,53 @@
+"""What the page tells, handed to the listener one at a time and in order."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from tenant_runner.channels.base import Ack, ChannelChange, ChannelListener, ChannelMessage
+from tenant_runner.channels.whatsapp_web.page import parse_change, parse_message
+
+logger = logging.getLogger(__name__)
+
+
+class Inbox:
+    """A queue between the page, which does not wait, and the listener, which stores."""
+
+    def __init__(self, listener: ChannelListener, on_failure: Callable[[], None]) -> None:
+        self._listener = listener
+        self._on_failure = on_failure
+        self._queue: asyncio.Queue[ChannelMessage | ChannelChange | tuple[str, Ack]] = asyncio.Queue()
+
+    def put(self, *items: ChannelMessage | ChannelChange) -> None:
+        """What was read from the page."""
+        for item in items:
+            self._queue.put_nowait(item)
+
+    def take(self, name: str, payload: Any) -> bool:
+        """An event of the page; False when it is none of a message."""
+        if name == "message":
+            self._queue.put_nowait(parse_message(payload))
+        elif name == "change":
+            self._queue.put_nowait(parse_change(payload))
+        elif name == "ack":
+            self._queue.put_nowait((payload["id"], payload["ack"]))
+        else:
+            return False
+        return True
+
+    async def hand_over(self) -> None:
+        """For ever."""
+        while True:
+            item = await self._queue.get()
+            try:
+                if isinstance(item, ChannelMessage):
+                    await self._listener.message_received(item)
+                elif isinstance(item, ChannelChange):
+                    await self._listener.message_changed(item)
+                else:
+                    await self._listener.message_acknowledged(*item)
+            except Exception:
+                # It was not stored, so it was not marked read either: ask the page for it again.
+                logger.exception("channel event was not taken in")
+                self._on_failure()
