@@ -1,4 +1,8 @@
-"""THE one path: message → reply. Whatever channel a message came by, it goes through here."""
+"""THE one path: message → reply. Whatever channel a message came by, it goes through here.
+
+A message is stored (`incoming`), its file is fetched (`media`), its turn begins when the customer pauses and is
+answered (`answering`), the reply is promised, paced and sent (`replying`). One turn at a time in each chat.
+"""
 
 import asyncio
 import logging
@@ -8,20 +12,24 @@ from weakref import WeakValueDictionary
 
 from tenant_runner.answering import HISTORY_LINES, Answering, Patience
 from tenant_runner.assistants.base import Question
-from tenant_runner.channels.base import Ack, Channel, ChannelChange, ChannelMessage, ChannelNotReady
+from tenant_runner.channels.base import Ack, Channel, ChannelChange, ChannelMessage
+from tenant_runner.deadlines import Deadlines
+from tenant_runner.incoming import Incoming
 from tenant_runner.journal import Journal, Line, NewMessage
+from tenant_runner.journal.chats import LOOP
 from tenant_runner.journal.database import now, to_datetime
 from tenant_runner.journal.messages import Author
 from tenant_runner.journal.outbound import Outbound
 from tenant_runner.journal.turns import Turn
+from tenant_runner.loop import LoopBreaker
+from tenant_runner.media import MediaJobs
 from tenant_runner.outgoing import Outgoing
-from tenant_runner.words import fold
+from tenant_runner.pacing import Pacing
+from tenant_runner.replying import DAILY_LIMIT, Replying
+from tenant_runner.requests import Requests
 
 logger = logging.getLogger(__name__)
 
-RESUME_COMMAND = "activar bot"
-SUSPEND_COMMAND = "suspender bot"
-LONGEST_TYPING_S = 3.0
 AFTER_A_BUG_S = 5.0
 
 
@@ -37,93 +45,69 @@ class Conversation:
     ) -> None:
         self._journal = journal
         self._answering = answering
-        self._working_channel = working_channel
-        self._patience = patience
-        self._outgoing = Outgoing(journal, working_channel)
+        outgoing = Outgoing(journal, working_channel)
+        self._incoming = Incoming(journal, lambda: answering.config, lambda: answering.assistant)
+        self._media = MediaJobs(journal, answering, working_channel, patience)
+        self._loop = LoopBreaker(journal)
+        self._pacing = Pacing(journal, lambda: answering.config)
+        self._replying = Replying(journal, answering, outgoing, self._pacing, working_channel)
+        self._requests = Requests(journal, answering, outgoing, working_channel)
+        self._deadlines = Deadlines(journal, patience)
         self._workers: dict[str, asyncio.Task[None]] = {}
         self._woken: set[str] = set()
-        self._sends: set[asyncio.Task[None]] = set()
         self._asking: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     # ------------------------------------------------------------------------------------------------ lifecycle
 
     async def resume(self) -> None:
         """Go on with what an earlier run left unfinished."""
+        self._deadlines.nudge()
+        await self._media.resume()
         for chat_id in await self._journal.turns.unfinished_chats():
             self._wake(chat_id)
-        for outbound in await self._journal.outbound.unfinished_requests():
-            self._send_later(outbound)
+        await self._requests.resume()
 
     async def stop(self) -> None:
         """Stop working; everything unfinished is in the journal."""
-        tasks = [*self._workers.values(), *self._sends]
-        for task in tasks:
+        workers = list(self._workers.values())
+        for task in workers:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*workers, return_exceptions=True)
+        await self._requests.stop()
+        await self._media.stop()
+        await self._deadlines.stop()
 
-    # ------------------------------------------------------------------------------------------------ messages in
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is being worked on."""
+        return not self._workers and not self._requests.busy
+
+    # ------------------------------------------------------------------------------------------------ from the channel
 
     async def receive(self, message: ChannelMessage) -> None:
         """Store a message before anything else happens with it; the same one again changes nothing."""
-        if message.broadcast or message.system:
+        arrival = await self._incoming.store(message)
+        if message.from_me or message.undecrypted:
+            self._deadlines.nudge()
+        if arrival is None:
             return
-        if message.sent_at.timestamp() < await self._journal.retention.purged_before():
-            return
-        if message.from_me:
-            await self._receive_own(message)
-            return
-        outcome = await self._reason_not_to_answer(message)
-        recorded = await self._journal.messages.record(
-            _new_message(message, "contact"), outcome=outcome, pending=outcome is None
-        )
-        if recorded is None:
-            return
-        logger.info(
-            "message received", extra={"message_id": message.message_id, "kind": message.kind, "outcome": outcome}
-        )
-        if outcome is None:
-            self._wake(message.chat_id)
-
-    async def _reason_not_to_answer(self, message: ChannelMessage) -> str | None:
-        if message.kind != "chat":
-            return "unsupported_kind"
-        if not message.text.strip():
-            return "empty"
-        if now() - message.sent_at.timestamp() > self._patience.too_old_s:
-            return "too_old"
-        if await self._journal.chats.suspended(message.chat_id):
-            return "suspended"
-        return None
-
-    async def _receive_own(self, message: ChannelMessage) -> None:
-        """Our own sends come back too; any other one was typed by the owner on their phone."""
-        async with self._journal.transaction():
-            if await self._journal.messages.has(message.message_id):
-                return
-            command = fold(message.text) if message.kind == "chat" else ""
-            is_command = command in (RESUME_COMMAND, SUSPEND_COMMAND)
-            await self._journal.messages.record(
-                _new_message(message, "owner"), outcome="command" if is_command else None
-            )
-            if is_command:
-                await self._journal.chats.suspend(
-                    None if message.self_chat else message.chat_id,
-                    suspended=command == SUSPEND_COMMAND,
-                    reason="owner",
-                    said_at=message.sent_at.timestamp(),
-                )
-                logger.info("owner's command followed", extra={"command": command, "all_chats": message.self_chat})
+        if arrival.job is not None:
+            self._media.start(arrival.job)
+        if arrival.waits_for_turn:
+            self._wake(arrival.chat_id)
 
     async def change(self, change: ChannelChange) -> None:
         """Something happened to a message that is known."""
-
-    async def set_automatic(self, chat_id: str, *, automatic: bool) -> None:
-        """A person in the portal decided who answers in a chat."""
-        await self._journal.chats.suspend(chat_id, suspended=not automatic, reason="portal", said_at=now())
+        if await self._incoming.change(change) and change.change == "revoked":
+            self._media.drop(change.message_id)
 
     async def acknowledge(self, message_id: str, ack: Ack) -> None:
         """A message of ours got further; of others' messages nothing is known."""
         await self._journal.outbound.acknowledge(message_id, ack)
+
+    async def set_automatic(self, chat_id: str, *, automatic: bool) -> None:
+        """A person in the portal decided who answers in a chat."""
+        await self._journal.chats.suspend(chat_id, suspended=not automatic, reason="portal", said_at=now())
 
     # ------------------------------------------------------------------------------------------------ turns
 
@@ -152,7 +136,12 @@ class Conversation:
         if turn is not None:
             return turn
         await self._wait_for_silence(chat_id)
-        return await self._journal.turns.begin(chat_id)
+        async with self._journal.transaction():
+            turn = await self._journal.turns.begin(chat_id)
+            if turn is not None and await self._loop.is_loop(turn, self._answering.config.loop_limit):
+                await self._leave_to_human(turn, LOOP)
+                return await self._journal.turns.begin(chat_id)
+        return turn
 
     async def _wait_for_silence(self, chat_id: str) -> None:
         """People write one thought in several messages: wait until they pause, but not for ever."""
@@ -166,94 +155,31 @@ class Conversation:
 
     async def _finish(self, turn: Turn) -> None:
         if turn.reply is None:
-            answered = await self._answering.answer(turn)
+            if await self._pacing.is_exhausted():
+                await self._leave_to_human(turn, DAILY_LIMIT)
+                return
+            answered = await self._answering.answer(turn, self._media)
+            for message_id in await self._journal.turns.message_ids(turn.turn_id):
+                self._media.drop(message_id)
             if answered is None:
                 return
             turn = answered
-        outbound = await self._promise(turn)
-        fate = "dropped"
-        if outbound is not None:
-            fate = await self._outgoing.deliver(
-                outbound,
-                in_reply_to=await self._journal.turns.message_ids(turn.turn_id),
-                last_look=lambda channel: self._last_look(turn, channel),
-            )
+        await self._replying.send(turn)
+
+    async def _leave_to_human(self, turn: Turn, reason: str) -> None:
         async with self._journal.transaction():
-            if fate == "sent" and not turn.fallback:
-                await self._journal.chats.answered(turn.chat_id)
-            elif fate in ("failed", "unknown"):
-                await self._journal.chats.wait_for_human(turn.chat_id, f"send_{fate}")
-            await self._journal.turns.close(turn, fate)
-        logger.info("turn closed", extra={"turn_id": turn.turn_id, "fate": fate, "fallback": bool(turn.fallback)})
-
-    async def _promise(self, turn: Turn) -> Outbound | None:
-        """Persist the reply under an id of the channel's; None when it is too late to send it."""
-        outbound = await self._journal.outbound.of_turn(turn.turn_id)
-        while outbound is None:
-            channel = await self._working_channel()
-            if await self._is_too_late(turn):
-                return None
-            try:
-                message_id = await channel.new_message_id(turn.chat_id)
-            except ChannelNotReady:
-                await asyncio.sleep(1)
-                continue
-            outbound = await self._journal.outbound.prepare(
-                message_id=message_id,
-                chat_id=turn.chat_id,
-                author="assistant",
-                text=turn.reply or "",
-                turn_id=turn.turn_id,
-            )
-        return outbound
-
-    async def _is_too_late(self, turn: Turn) -> bool:
-        if now() - (turn.replied_at or now()) <= self._patience.too_old_s:
-            return False
-        await self._journal.chats.wait_for_human(turn.chat_id, "channel_outage")
-        return True
-
-    async def _last_look(self, turn: Turn, channel: Channel) -> bool:
-        """Right before a reply leaves: is it still wanted? Then show that somebody reads and writes."""
-        if await self._journal.chats.suspended(turn.chat_id) or await self._is_too_late(turn):
-            return False
-        await channel.mark_read(turn.chat_id)
-        typing_s = min(LONGEST_TYPING_S, 0.4 + len(turn.reply or "") / 150)
-        await channel.show_typing(turn.chat_id, typing_s)
-        await asyncio.sleep(typing_s)
-        return not await self._journal.chats.suspended(turn.chat_id)
+            await self._journal.chats.wait_for_human(turn.chat_id, reason)
+            await self._journal.changes.conclude(turn.turn_id, reason)
+            await self._journal.turns.close(turn, reason)
+        logger.warning("turn left to a person", extra={"turn_id": turn.turn_id, "reason": reason})
 
     # ------------------------------------------------------------------------------------------------ requests
 
     async def send(self, chat_id: str, text: str, *, request_key: str) -> Outbound:
-        """Promise to send a person's or a program's text; the same key gives the same promise.
-
-        Raises:
-            ChannelNotReady: nothing was promised.
-        """
-        known = await self._journal.outbound.of_request(request_key)
-        if known is not None:
-            return known
-        channel = await self._working_channel()
-        message_id = await channel.new_message_id(chat_id)
-        outbound = await self._journal.outbound.prepare(
-            message_id=message_id, chat_id=chat_id, author="agent", text=text, request_key=request_key
-        )
-        if outbound.message_id == message_id:
-            self._send_later(outbound)
+        """Promise to send a person's or a program's text; see `Requests.send`."""
+        outbound = await self._requests.send(chat_id, text, request_key=request_key)
+        self._deadlines.nudge()
         return outbound
-
-    def _send_later(self, outbound: Outbound) -> None:
-        async def send() -> None:
-            try:
-                fate = await self._outgoing.deliver(outbound)
-                logger.info("request sent", extra={"message_id": outbound.message_id, "fate": fate})
-            except Exception:
-                logger.exception("request broke", extra={"message_id": outbound.message_id})
-
-        task = asyncio.create_task(send(), name=f"send {outbound.message_id}")
-        self._sends.add(task)
-        task.add_done_callback(self._sends.discard)
 
     async def ask(self, contact: str, text: str) -> str:
         """What the assistant answers to somebody who is not on the channel; raises as `Answering.ask` says."""
@@ -267,19 +193,6 @@ class Conversation:
             reply = await self._answering.ask(question)
             await self._journal.messages.record(_api_message(chat_id, "assistant", reply), told=False)
         return reply
-
-
-def _new_message(message: ChannelMessage, author: Author) -> NewMessage:
-    return NewMessage(
-        message_id=message.message_id,
-        chat_id=message.chat_id,
-        author=author,
-        kind=message.kind,
-        text=message.text,
-        sent_at=message.sent_at,
-        contact_name=message.contact_name,
-        contact_phone=message.contact_phone,
-    )
 
 
 def _api_message(chat_id: str, author: Author, text: str) -> NewMessage:

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from typing import Literal
 
@@ -14,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 LOOK_AGAIN_S = 2.0
 ABSENT_LOOKS = 2
-PENDING_PATIENCE_S = 600.0
+PENDING_PATIENCE_S = 180.0
 
 Fate = Literal["sent", "failed", "unknown", "dropped"]
 
@@ -41,7 +40,7 @@ class Outgoing:
             last_look: asked right before it leaves for the first time; False drops it.
         """
         untouched = False
-        began = time.monotonic()
+        looked_s = 0.0
         while True:
             channel = await self._working_channel()
             current = await self._journal.outbound.get(outbound.message_id)
@@ -49,13 +48,16 @@ class Outgoing:
                 return "dropped"
             if current.state == "prepared":
                 if last_look is not None and not await last_look(channel):
-                    await self._journal.outbound.finish(outbound.message_id, "dropped")
+                    await self._journal.outbound.drop(outbound.message_id)
                     return "dropped"
                 await self._journal.outbound.sending(outbound, in_reply_to)
             elif current.state != "sending":
                 return _fate(current.state)
-            elif not untouched and not await self._is_absent(channel, current, patient=_is_patient(began)):
-                continue
+            elif not untouched:
+                # Only time with a channel counts: in an outage nobody can tell where a message is.
+                looked_s += LOOK_AGAIN_S
+                if not await self._is_absent(channel, current, patient=looked_s < PENDING_PATIENCE_S):
+                    continue
             untouched = not await self._send(channel, outbound)
 
     async def _send(self, channel: Channel, outbound: Outbound) -> bool:
@@ -100,10 +102,6 @@ class Outgoing:
             return False
         logger.info("message is not there", extra={"message_id": outbound.message_id})
         return True
-
-
-def _is_patient(began: float) -> bool:
-    return time.monotonic() - began < PENDING_PATIENCE_S
 
 
 def _fate(state: str) -> Fate:

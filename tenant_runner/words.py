@@ -10,6 +10,11 @@ def fold(text: str) -> str:
     return " ".join(plain.casefold().split())
 
 
+def bare(text: str) -> str:
+    """Folded, without the punctuation around it."""
+    return fold(text).strip(" .,;:!¡?¿\"'*_")
+
+
 def contains_words(text: str, words: str) -> bool:
     """Whether folded `text` has folded `words` as whole words, in a row."""
     return bool(words) and re.search(rf"(?<!\w){re.escape(words)}(?!\w)", text) is not None

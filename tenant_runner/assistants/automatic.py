@@ -1,6 +1,6 @@
 """Answers by keyword rules; needs no account anywhere."""
 
-from tenant_runner.assistants.base import Question
+from tenant_runner.assistants.base import Question, Rejected
 from tenant_runner.contract import AutomaticAssistant
 from tenant_runner.journal.threads import RemoteConversation
 from tenant_runner.words import contains_words, fold
@@ -10,6 +10,8 @@ class AutomaticReplies:
     """The first rule with a keyword in what was written wins."""
 
     key_fingerprint = ""
+    sees = False
+    hears = False
 
     def __init__(self, config: AutomaticAssistant) -> None:
         self._rules = [([fold(keyword) for keyword in rule.keywords], rule.answer) for rule in config.rules]
@@ -22,6 +24,10 @@ class AutomaticReplies:
             if any(contains_words(text, keyword) for keyword in keywords):
                 return answer
         return self._default_answer
+
+    async def transcribe(self, recording: bytes, mimetype: str | None, language: str) -> str:
+        """Rules cannot listen."""
+        raise Rejected("rules cannot listen")
 
     async def forget(self, remote: RemoteConversation) -> None:
         """Nothing is kept anywhere."""

@@ -60,6 +60,10 @@ class Assistant(Protocol):
 
     key_fingerprint: str
     """Tells conversations of one API key from those of another; empty for an assistant without remote parts."""
+    sees: bool
+    """Whether it takes pictures."""
+    hears: bool
+    """Whether it can transcribe recordings."""
 
     async def answer(self, question: Question) -> str:
         """The text to send; never empty.
@@ -68,6 +72,21 @@ class Assistant(Protocol):
             Unavailable: try again later.
             TenantProblem: somebody must act.
             Rejected: this question has no answer.
+        """
+        ...
+
+    async def transcribe(self, recording: bytes, mimetype: str | None, language: str) -> str:
+        """What is said in a recording; never empty. Only asked of an assistant that `hears`.
+
+        Args:
+            recording: the file.
+            mimetype: its media type, where that is known.
+            language: the one to expect, as `es`.
+
+        Raises:
+            Unavailable: try again later.
+            TenantProblem: somebody must act.
+            Rejected: it cannot be understood.
         """
         ...
 

@@ -13,12 +13,13 @@ from collections.abc import Awaitable
 from typing import Literal
 
 import openai
-from openai.types.responses import ResponseInputParam
+from openai.types.responses import EasyInputMessageParam, ResponseInputContentParam, ResponseInputParam
 
 from tenant_runner.assistants.base import AssistantFailure, Problem, Question, Rejected, TenantProblem, Unavailable
 from tenant_runner.contract import OpenAIAssistant
 from tenant_runner.journal import Line
 from tenant_runner.journal.threads import RemoteConversation, Thread, Threads
+from tenant_runner.kinds import bare_type
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +29,23 @@ ITEMS_PER_REQUEST = 20
 MAX_OUTPUT_TOKENS = 800
 LOCK_WAIT_S = 8.0
 REQUEST_TIMEOUT_S = 60.0
+TRANSCRIPTION_MODEL = "gpt-transcribe"
+
+# The service tells recordings apart by the name of the file.
+_EXTENSIONS = {
+    "audio/ogg": "ogg",
+    "audio/opus": "ogg",
+    "audio/mpeg": "mp3",
+    "audio/mp3": "mp3",
+    "audio/mp4": "m4a",
+    "audio/m4a": "m4a",
+    "audio/x-m4a": "m4a",
+    "audio/aac": "m4a",
+    "audio/wav": "wav",
+    "audio/x-wav": "wav",
+    "audio/webm": "webm",
+    "audio/flac": "flac",
+}
 
 Cause = Literal["locked", "lost", "wedged", "too_long", "tenant", "unavailable", "rejected"]
 
@@ -90,11 +108,24 @@ def _retry_after(error: openai.APIError) -> float:
 
 
 def _items(lines: tuple[Line, ...]) -> ResponseInputParam:
-    return [{"type": "message", "role": line.role, "content": line.text} for line in lines]
+    return [_item(line) for line in lines]
+
+
+def _item(line: Line) -> EasyInputMessageParam:
+    if line.image is None:
+        text = "\n".join(part for part in (f"[{line.note}]" if line.note else "", line.text) if part)
+        return {"type": "message", "role": line.role, "content": text or "[…]"}
+    content: list[ResponseInputContentParam] = [{"type": "input_image", "image_url": line.image, "detail": "low"}]
+    if line.text:
+        content.append({"type": "input_text", "text": line.text})
+    return {"type": "message", "role": line.role, "content": content}
 
 
 class OpenAIReplies:
     """One client's assistant, with a connection pool and an API key of its own."""
+
+    sees = True
+    hears = True
 
     def __init__(self, config: OpenAIAssistant, threads: Threads) -> None:
         self._config = config
@@ -177,6 +208,21 @@ class OpenAIReplies:
             )
             raise Rejected("the provider refused" if refusal else f"empty response: {response.status}", by_policy=True)
         return response.output_text.strip()
+
+    async def transcribe(self, recording: bytes, mimetype: str | None, language: str) -> str:
+        """What is said in a recording; nothing of it stays at the provider. Raises as `Assistant.transcribe` says."""
+        extension = _EXTENSIONS.get(bare_type(mimetype or "audio/ogg"), "ogg")
+        try:
+            transcription = await self._client.audio.transcriptions.create(
+                model=TRANSCRIPTION_MODEL,
+                file=(f"recording.{extension}", recording, bare_type(mimetype or "audio/ogg")),
+                languages=[language],
+            )
+        except openai.APIError as error:
+            raise _failure(error, self._api_key) from error
+        if not transcription.text.strip():
+            raise Rejected("nothing is said in the recording", by_policy=True)
+        return transcription.text.strip()
 
     async def forget(self, remote: RemoteConversation) -> None:
         """Items first (deleting a conversation leaves them), then the conversation, then stored responses."""

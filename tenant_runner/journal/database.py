@@ -12,88 +12,7 @@ from typing import Any
 
 import aiosqlite
 
-SCHEMA_VERSION = 1
-SCHEMA = """
-CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-
-CREATE TABLE messages (
-    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
-    message_id TEXT NOT NULL UNIQUE,
-    chat_id TEXT NOT NULL,
-    author TEXT NOT NULL,
-    kind TEXT NOT NULL,
-    text TEXT NOT NULL,
-    sent_at REAL NOT NULL,
-    recorded_at REAL NOT NULL,
-    outcome TEXT,
-    pending INTEGER NOT NULL DEFAULT 0,
-    turn_id INTEGER,
-    event_sequence INTEGER
-);
-CREATE INDEX messages_of_chat ON messages (chat_id, sequence);
-CREATE INDEX messages_of_turn ON messages (turn_id) WHERE turn_id IS NOT NULL;
-CREATE INDEX messages_pending ON messages (chat_id) WHERE pending = 1;
-CREATE INDEX messages_by_age ON messages (recorded_at);
-
-CREATE TABLE turns (
-    turn_id INTEGER PRIMARY KEY AUTOINCREMENT,
-    chat_id TEXT NOT NULL,
-    opened_at REAL NOT NULL,
-    attempts INTEGER NOT NULL DEFAULT 0,
-    failing_since REAL,
-    reply TEXT,
-    replied_at REAL,
-    fallback INTEGER NOT NULL DEFAULT 0,
-    closed_at REAL,
-    outcome TEXT
-);
-CREATE UNIQUE INDEX one_open_turn_per_chat ON turns (chat_id) WHERE closed_at IS NULL;
-
-CREATE TABLE outbound (
-    message_id TEXT PRIMARY KEY,
-    chat_id TEXT NOT NULL,
-    author TEXT NOT NULL,
-    text TEXT NOT NULL,
-    turn_id INTEGER UNIQUE,
-    request_key TEXT UNIQUE,
-    state TEXT NOT NULL,
-    ack TEXT,
-    created_at REAL NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX outbound_unfinished ON outbound (created_at) WHERE state IN ('prepared', 'sending');
-
-CREATE TABLE chats (
-    chat_id TEXT PRIMARY KEY,
-    suspended INTEGER,
-    suspended_at REAL,
-    waiting TEXT,
-    changed_at REAL NOT NULL
-) WITHOUT ROWID;
-
-CREATE TABLE threads (
-    chat_id TEXT PRIMARY KEY,
-    conversation_id TEXT,
-    key_fingerprint TEXT NOT NULL,
-    generation INTEGER NOT NULL,
-    synced_through INTEGER NOT NULL,
-    last_activity_at REAL NOT NULL
-) WITHOUT ROWID;
-
-CREATE TABLE remote_conversations (
-    conversation_id TEXT PRIMARY KEY,
-    chat_id TEXT NOT NULL,
-    key_fingerprint TEXT NOT NULL,
-    response_ids TEXT NOT NULL,
-    last_activity_at REAL NOT NULL
-) WITHOUT ROWID;
-
-CREATE TABLE outbox (
-    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL UNIQUE,
-    timestamp REAL NOT NULL,
-    payload TEXT NOT NULL
-);
-"""
+from tenant_runner.journal.schema import MIGRATIONS
 
 
 class JournalTooNew(Exception):
@@ -133,10 +52,10 @@ class Database:
 
     async def _migrate(self) -> None:
         version = int((await self.row("PRAGMA user_version"))["user_version"])
-        if version > SCHEMA_VERSION:
-            raise JournalTooNew(f"the journal has schema {version}, this version knows {SCHEMA_VERSION}")
-        if version == 0:
-            await self._connection.executescript(f"BEGIN;{SCHEMA}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
+        if version > len(MIGRATIONS):
+            raise JournalTooNew(f"the journal has schema {version}, this version knows {len(MIGRATIONS)}")
+        for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
+            await self._connection.executescript(f"BEGIN;{script}PRAGMA user_version={number};COMMIT;")
 
     async def close(self) -> None:
         """Close the file; the write-ahead log is folded in."""

@@ -3,11 +3,14 @@
 import uuid
 from pathlib import Path
 
+from tenant_runner.journal.changes import Changes
 from tenant_runner.journal.chats import Chats
 from tenant_runner.journal.database import Database
+from tenant_runner.journal.media import Media
 from tenant_runner.journal.messages import Messages
 from tenant_runner.journal.outbound import OutboundMessages
 from tenant_runner.journal.outbox import Outbox
+from tenant_runner.journal.pace import Pace
 from tenant_runner.journal.retention import Retention
 from tenant_runner.journal.threads import Threads
 from tenant_runner.journal.turns import Turns
@@ -26,6 +29,9 @@ class Journal:
         self.transaction = database.transaction
         self.outbox = Outbox(database)
         self.messages = Messages(database, self.outbox)
+        self.changes = Changes(database, self.outbox)
+        self.media = Media(database)
+        self.pace = Pace(database)
         self.turns = Turns(database)
         self.outbound = OutboundMessages(database, self.outbox, self.messages)
         self.chats = Chats(database, self.outbox)

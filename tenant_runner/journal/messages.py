@@ -1,19 +1,29 @@
 """Messages in both directions, each stored once by the channel's id."""
 
+import sqlite3
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from tenant_runner.contract import MAX_TEXT_CHARS, MessageRecorded
-from tenant_runner.journal.database import Database, now
+from tenant_runner.contract import MAX_TEXT_CHARS, MediaFacts, MessageRecorded
+from tenant_runner.journal.database import Database, marks, now
 from tenant_runner.journal.outbox import Outbox
 
 Author = Literal["contact", "assistant", "owner", "agent"]
 
+# Kinds whose text is words: the content of others is data, or nothing.
+_WORDED = ("chat", "ptt", "audio", "image", "video", "document")
+WORDED_ANSWERS = ("buttons_response", "list_response", "template_button_reply")
+WORDED_KINDS = _WORDED + WORDED_ANSWERS
+
 
 @dataclass(frozen=True)
 class NewMessage:
-    """A message that the journal may or may not have yet."""
+    """A message that the journal may or may not have yet.
+
+    Attributes:
+        undecrypted: it comes again under its id once it can be read.
+    """
 
     message_id: str
     chat_id: str
@@ -23,6 +33,33 @@ class NewMessage:
     sent_at: datetime
     contact_name: str | None = None
     contact_phone: str | None = None
+    quoted_id: str | None = None
+    media: MediaFacts | None = None
+    undecrypted: bool = False
+
+
+@dataclass(frozen=True)
+class Received:
+    """What is known of a stored message.
+
+    Attributes:
+        undecrypted: its content is still unknown.
+    """
+
+    message_id: str
+    chat_id: str
+    author: Author
+    kind: str
+    text: str
+    sequence: int
+    outcome: str | None
+    undecrypted: bool
+
+
+def received(row: sqlite3.Row) -> Received:
+    """A row of `messages`."""
+    facts = {name: row[name] for name in Received.__dataclass_fields__}
+    return Received(**{**facts, "undecrypted": bool(row["undecrypted"])})
 
 
 @dataclass(frozen=True)
@@ -32,12 +69,16 @@ class Line:
     Attributes:
         sequence: orders lines and marks how far a thread has read.
         by_assistant: the assistant wrote it itself (`role` is `assistant` for people who answered too).
+        note: what an assistant must know beside the text, in English; not the customer's words.
+        image: data URL of a picture that came with the text.
     """
 
     sequence: int
     role: Literal["user", "assistant"]
     text: str
     by_assistant: bool = False
+    note: str = ""
+    image: str | None = None
 
 
 class Messages:
@@ -71,8 +112,8 @@ class Messages:
         text = message.text[:MAX_TEXT_CHARS]
         async with self._database.transaction():
             sequence = await self._database.insert(
-                "INSERT INTO messages (message_id, chat_id, author, kind, text, sent_at, recorded_at, outcome, pending)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (message_id) DO NOTHING",
+                "INSERT INTO messages (message_id, chat_id, author, kind, text, sent_at, recorded_at, outcome, pending,"
+                " quoted_id, undecrypted) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (message_id) DO NOTHING",
                 message.message_id,
                 message.chat_id,
                 message.author,
@@ -82,6 +123,8 @@ class Messages:
                 now(),
                 outcome,
                 int(pending),
+                message.quoted_id,
+                int(message.undecrypted),
             )
             if sequence is None:
                 return None
@@ -97,6 +140,8 @@ class Messages:
                     contact_phone=message.contact_phone,
                     in_reply_to=in_reply_to,
                     outcome=outcome,
+                    quoted_id=message.quoted_id,
+                    media=message.media,
                 )
                 await self._database.run(
                     "UPDATE messages SET event_sequence = ? WHERE sequence = ?", await self._outbox.add(event), sequence
@@ -127,12 +172,20 @@ class Messages:
         )
         return None if row["first"] is None else (float(row["first"]), float(row["last"]))
 
+    async def get(self, message_id: str) -> Received | None:
+        """A stored message."""
+        row = await self._database.first("SELECT * FROM messages WHERE message_id = ?", message_id)
+        return None if row is None else received(row)
+
     async def history(self, chat_id: str, *, but_turn: int | None, limit: int) -> list[Line]:
-        """The chat's newest text lines, oldest first, without those of a turn and those that wait for one."""
+        """The chat's newest lines, oldest first, without those of a turn and those that wait for one."""
         rows = await self._database.rows(
-            "SELECT sequence, author, text FROM messages WHERE chat_id = ?1 AND kind = 'chat' AND text <> ''"
-            " AND pending = 0 AND (?2 IS NULL OR turn_id IS NOT ?2) ORDER BY sequence DESC LIMIT ?3",
+            f"SELECT sequence, author, kind, text FROM messages WHERE chat_id = ? AND kind IN ({marks(WORDED_KINDS)})"  # noqa: S608 (marks)
+            " AND (text <> '' OR kind = 'image') AND coalesce(outcome, '') <> 'revoked'"
+            " AND pending = 0 AND (? IS NULL OR turn_id IS NOT ?) ORDER BY sequence DESC LIMIT ?",
             chat_id,
+            *WORDED_KINDS,
+            but_turn,
             but_turn,
             limit,
         )
@@ -142,18 +195,22 @@ class Messages:
                 "user" if row["author"] == "contact" else "assistant",
                 row["text"],
                 by_assistant=row["author"] == "assistant",
+                note="a picture" if row["kind"] == "image" else "",
             )
             for row in reversed(rows)
         ]
 
-    async def of_turn(self, turn_id: int) -> list[Line]:
+    async def of_turn(self, turn_id: int) -> list[Received]:
         """What the customer wrote in one turn, oldest first."""
-        rows = await self._database.rows(
-            "SELECT sequence, text FROM messages WHERE turn_id = ? ORDER BY sequence", turn_id
-        )
-        return [Line(row["sequence"], "user", row["text"]) for row in rows]
+        rows = await self._database.rows("SELECT * FROM messages WHERE turn_id = ? ORDER BY sequence", turn_id)
+        return [received(row) for row in rows]
 
     async def newest_of_turn(self, turn_id: int) -> float | None:
         """When the last message of a turn was stored, in seconds since the epoch."""
         row = await self._database.row("SELECT max(recorded_at) AS newest FROM messages WHERE turn_id = ?", turn_id)
+        return None if row["newest"] is None else float(row["newest"])
+
+    async def newest_sent_at_of_turn(self, turn_id: int) -> float | None:
+        """When the last message of a turn was sent, in seconds since the epoch."""
+        row = await self._database.row("SELECT max(sent_at) AS newest FROM messages WHERE turn_id = ?", turn_id)
         return None if row["newest"] is None else float(row["newest"])

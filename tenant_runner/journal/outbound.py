@@ -28,6 +28,8 @@ class Outbound:
     Attributes:
         state: `prepared` (the channel has not heard of it), `sending` (it may have left), then `sent`, `failed`,
             `unknown` (its fate stayed unknown) or `dropped` (never handed to the channel).
+        part: its place among the messages that answer one turn, from 0.
+        slot_at: when it may leave, once pacing said so, in seconds since the epoch.
     """
 
     message_id: str
@@ -38,6 +40,8 @@ class Outbound:
     request_key: str | None
     state: str
     ack: Ack | None
+    part: int = 0
+    slot_at: float | None = None
 
 
 def _outbound(row: sqlite3.Row) -> Outbound:
@@ -60,25 +64,28 @@ class OutboundMessages:
         author: Author,
         text: str,
         turn_id: int | None = None,
+        part: int = 0,
         request_key: str | None = None,
     ) -> Outbound:
-        """Promise to send a text under this id; a repeated turn or request gives the first promise back."""
+        """Promise to send a text under this id; a repeated turn's part or request gives the first promise back."""
         async with self._database.transaction():
             await self._database.run(
-                "INSERT INTO outbound (message_id, chat_id, author, text, turn_id, request_key, state, created_at)"
-                " VALUES (?, ?, ?, ?, ?, ?, 'prepared', ?) ON CONFLICT DO NOTHING",
+                "INSERT INTO outbound (message_id, chat_id, author, text, turn_id, part, request_key, state,"
+                " created_at) VALUES (?, ?, ?, ?, ?, ?, ?, 'prepared', ?) ON CONFLICT DO NOTHING",
                 message_id,
                 chat_id,
                 author,
                 text,
                 turn_id,
+                part,
                 request_key,
                 now(),
             )
             row = await self._database.row(
-                "SELECT * FROM outbound WHERE message_id = ? OR turn_id = ? OR request_key = ?",
+                "SELECT * FROM outbound WHERE message_id = ? OR (turn_id = ? AND part = ?) OR request_key = ?",
                 message_id,
                 turn_id,
+                part,
                 request_key,
             )
         return _outbound(row)
@@ -88,10 +95,10 @@ class OutboundMessages:
         row = await self._database.first("SELECT * FROM outbound WHERE message_id = ?", message_id)
         return None if row is None else _outbound(row)
 
-    async def of_turn(self, turn_id: int) -> Outbound | None:
-        """The promise that answers a turn."""
-        row = await self._database.first("SELECT * FROM outbound WHERE turn_id = ?", turn_id)
-        return None if row is None else _outbound(row)
+    async def of_turn(self, turn_id: int) -> list[Outbound]:
+        """The promises that answer a turn, in the order in which they leave."""
+        rows = await self._database.rows("SELECT * FROM outbound WHERE turn_id = ? ORDER BY part", turn_id)
+        return [_outbound(row) for row in rows]
 
     async def of_request(self, request_key: str) -> Outbound | None:
         """The promise that a request with this key got."""
@@ -121,16 +128,21 @@ class OutboundMessages:
             )
             await self._messages.record(message, in_reply_to=in_reply_to)
 
-    async def finish(self, message_id: str, state: Literal["failed", "unknown", "dropped"]) -> None:
-        """It will not arrive as far as is known; `dropped` is told to nobody because it was never sent."""
+    async def drop(self, message_id: str) -> None:
+        """A promise that the channel has not heard of is not kept; nobody is told, it was never sent."""
+        await self._database.run(
+            "UPDATE outbound SET state = 'dropped' WHERE message_id = ? AND state = 'prepared'", message_id
+        )
+
+    async def finish(self, message_id: str, state: Literal["failed", "unknown"]) -> None:
+        """It will not arrive as far as is known."""
         async with self._database.transaction():
             await self._database.run(
                 "UPDATE outbound SET state = ? WHERE message_id = ? AND state IN ('prepared', 'sending')",
                 state,
                 message_id,
             )
-            if state != "dropped":
-                await self.acknowledge(message_id, state)
+            await self.acknowledge(message_id, state)
 
     async def acknowledge(self, message_id: str, ack: Ack) -> bool:
         """Note how far a message got and tell of it; a step back or an unknown id changes nothing."""

@@ -35,8 +35,9 @@ class Outbox:
         return sequence
 
     async def next(self, limit: int) -> tuple[Event, ...]:
-        """The oldest events, in order."""
-        rows = await self._database.rows("SELECT * FROM outbox ORDER BY sequence LIMIT ?", limit)
+        """The oldest events, in order; none of a change that may still be taken back."""
+        async with self._database.transaction():
+            rows = await self._database.rows("SELECT * FROM outbox ORDER BY sequence LIMIT ?", limit)
         return tuple(
             Event(
                 id=row["id"],

@@ -13,7 +13,8 @@ class Turn:
     Attributes:
         failing_since: when its first failed attempt was, seconds since the epoch.
         reply: the answer, once there is one; `replied_at` is when it was made.
-        fallback: 1 when the assistant failed for good and the answer says so.
+        notice: which of the client's own texts the answer is (`fallback`, `unsupported`, `too_old`, `opt_out`), None
+            for an answer of the assistant.
     """
 
     turn_id: int
@@ -23,7 +24,7 @@ class Turn:
     failing_since: float | None
     reply: str | None
     replied_at: float | None
-    fallback: int
+    notice: str | None
 
 
 def _turn(row: sqlite3.Row) -> Turn:
@@ -74,31 +75,44 @@ class Turns:
             row = await self._database.row("SELECT * FROM turns WHERE turn_id = ?", turn.turn_id)
         return _turn(row)
 
-    async def replied(self, turn: Turn, reply: str, *, fallback: bool = False) -> Turn:
+    async def replied(self, turn: Turn, reply: str, *, notice: str | None = None) -> Turn:
         """Keep the answer before anything is done with it."""
         async with self._database.transaction():
             await self._database.run(
-                "UPDATE turns SET reply = ?, replied_at = ?, fallback = ? WHERE turn_id = ?",
+                "UPDATE turns SET reply = ?, replied_at = ?, notice = ? WHERE turn_id = ?",
                 reply,
                 now(),
-                int(fallback),
+                notice,
                 turn.turn_id,
             )
+            await self._drop_media(turn)
             row = await self._database.row("SELECT * FROM turns WHERE turn_id = ?", turn.turn_id)
         return _turn(row)
 
-    async def close(self, turn: Turn, outcome: str) -> None:
-        """The turn is done with."""
+    async def _drop_media(self, turn: Turn) -> None:
         await self._database.run(
-            "UPDATE turns SET closed_at = ?, outcome = ? WHERE turn_id = ? AND closed_at IS NULL",
-            now(),
-            outcome,
+            "DELETE FROM media_jobs WHERE message_id IN (SELECT message_id FROM messages WHERE turn_id = ?)",
             turn.turn_id,
         )
 
+    async def close(self, turn: Turn, outcome: str) -> None:
+        """The turn is done with."""
+        async with self._database.transaction():
+            await self._database.run(
+                "UPDATE turns SET closed_at = ?, outcome = ? WHERE turn_id = ? AND closed_at IS NULL",
+                now(),
+                outcome,
+                turn.turn_id,
+            )
+            await self._drop_media(turn)
+
     async def message_ids(self, turn_id: int) -> tuple[str, ...]:
-        """Ids of the customer's messages of a turn, oldest first."""
-        rows = await self._database.rows("SELECT message_id FROM messages WHERE turn_id = ? ORDER BY sequence", turn_id)
+        """Ids of the customer's messages of a turn, oldest first, without those that were taken back."""
+        rows = await self._database.rows(
+            "SELECT message_id FROM messages WHERE turn_id = ? AND coalesce(outcome, '') <> 'revoked'"
+            " ORDER BY sequence",
+            turn_id,
+        )
         return tuple(str(row["message_id"]) for row in rows)
 
     async def unfinished_chats(self) -> list[str]:
@@ -111,3 +125,25 @@ class Turns:
     async def count_open(self) -> int:
         """How many turns are open."""
         return int((await self._database.row("SELECT count(*) AS n FROM turns WHERE closed_at IS NULL"))["n"])
+
+    async def since_reply(self, turn: Turn) -> float | None:
+        """Seconds from the assistant's last message in the chat to the turn's first one; None when there is none."""
+        row = await self._database.row(
+            "SELECT min(recorded_at) - (SELECT max(recorded_at) FROM messages WHERE chat_id = ?2"
+            " AND author = 'assistant' AND sequence < (SELECT min(sequence) FROM messages WHERE turn_id = ?1)) AS since"
+            " FROM messages WHERE turn_id = ?1",
+            turn.turn_id,
+            turn.chat_id,
+        )
+        return None if row["since"] is None else float(row["since"])
+
+    async def texts_of(self, turn: Turn, *, before: bool = False) -> list[str]:
+        """What the customer wrote in a turn, or in the one before it in the same chat."""
+        rows = await self._database.rows(
+            "SELECT text FROM messages WHERE turn_id = CASE WHEN ?3 THEN"
+            " (SELECT max(turn_id) FROM turns WHERE chat_id = ?2 AND turn_id < ?1) ELSE ?1 END ORDER BY sequence",
+            turn.turn_id,
+            turn.chat_id,
+            before,
+        )
+        return [str(row["text"]) for row in rows]

@@ -17,6 +17,7 @@ from tenant_runner.contract import (
 from tenant_runner.journal import Journal
 from tests.conftest import find_free_port, wait_for
 from tests.tenant_runner.control_plane import FakeControlPlane
+from tests.tenant_runner.house import House
 from tests.tenant_runner.installation import RunnerProcess, Sandbox
 from tests.tenant_runner.openai_stand_in import OpenAIStandIn
 
@@ -46,6 +47,15 @@ def config() -> RunnerConfig:
         debounce_cap_s=2.0,
         fallback_text="Enseguida te atiende una persona.",
     )
+
+
+@pytest.fixture
+async def house(journal: Journal, config: RunnerConfig, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
+    monkeypatch.setattr("tenant_runner.outgoing.LOOK_AGAIN_S", 0.05)
+    monkeypatch.setattr("tenant_runner.replying.LONGEST_TYPING_S", 0.05)
+    house = House(journal, config)
+    yield house
+    await house.conversation.stop()
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """The one path from message to reply, with a real journal and a channel that misbehaves on demand."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,102 +8,18 @@ from typing import Any
 
 import pytest
 
-from tenant_runner.answering import Answering, Patience
-from tenant_runner.assistants.base import Question, Rejected, TenantProblem, Unavailable
+from tenant_runner.assistants.base import Rejected, TenantProblem, Unavailable
 from tenant_runner.channels.base import ChannelNotReady, SendRefused, SendUnknown
 from tenant_runner.contract import (
-    AssistantStatusChanged,
-    ConversationStatusChanged,
-    EventPayload,
     MessageAcknowledged,
+    MessageChanged,
     MessageRecorded,
     RunnerConfig,
 )
-from tenant_runner.conversation import Conversation
 from tenant_runner.journal import Journal
-from tenant_runner.journal.threads import RemoteConversation
 from tests.conftest import wait_for
-from tests.tenant_runner.fake_channel import FakeChannel, incoming, own
-
-CHAT = "5491100000001@c.us"
-OTHER_CHAT = "5491100000002@c.us"
-
-
-class ScriptedAssistant:
-    """Answers with what it was asked; fails or waits first when told to."""
-
-    key_fingerprint = ""
-
-    def __init__(self) -> None:
-        self.asked: list[list[str]] = []
-        self.histories: list[list[str]] = []
-        self.failures: list[Exception] = []
-        self.gate = asyncio.Event()
-        self.gate.set()
-
-    async def answer(self, question: Question) -> str:
-        self.asked.append([line.text for line in question.new])
-        self.histories.append([line.text for line in question.history])
-        await self.gate.wait()
-        if self.failures:
-            raise self.failures.pop(0)
-        return "re: " + " + ".join(line.text for line in question.new)
-
-    async def forget(self, remote: RemoteConversation) -> None: ...
-
-    async def close(self) -> None: ...
-
-
-class House:
-    """One runner's inside: everything real but the channel and the assistant."""
-
-    def __init__(self, journal: Journal, config: RunnerConfig) -> None:
-        self.journal = journal
-        self.channel = FakeChannel()
-        self.assistant = ScriptedAssistant()
-        self.patience = Patience(first_retry_s=0.02, longest_retry_s=0.1, give_up_s=0.6, slow_retry_s=0.2)
-        self.config = config
-        self.start()
-
-    def start(self) -> None:
-        self.answering = Answering(self.journal, self.config, self.assistant, self.patience)
-        self.conversation = Conversation(self.journal, self.answering, self.channel.get, self.patience)
-        self.receive = self.conversation.receive
-
-    async def restart(self) -> None:
-        await self.conversation.stop()
-        self.start()
-        await self.conversation.resume()
-
-    async def settled(self) -> None:
-        async def nothing_open() -> Any:
-            return not self.conversation._workers and await self.journal.turns.count_open() == 0
-
-        await wait_for(nothing_open, deadline_s=20)
-
-    async def events(self) -> list[EventPayload]:
-        return [event.payload for event in await self.journal.outbox.next(1000)]
-
-    async def statuses(self) -> list[tuple[str | None, str, str | None]]:
-        return [
-            (e.chat_id, e.status, e.reason) for e in await self.events() if isinstance(e, ConversationStatusChanged)
-        ]
-
-    async def problems(self) -> list[str | None]:
-        return [e.problem for e in await self.events() if isinstance(e, AssistantStatusChanged)]
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tenant_runner.outgoing.LOOK_AGAIN_S", 0.05)
-    monkeypatch.setattr("tenant_runner.conversation.LONGEST_TYPING_S", 0.05)
-
-
-@pytest.fixture
-async def house(journal: Journal, config: RunnerConfig) -> AsyncIterator[House]:
-    house = House(journal, config)
-    yield house
-    await house.conversation.stop()
+from tests.tenant_runner.fake_channel import incoming, own
+from tests.tenant_runner.house import CHAT, OTHER_CHAT, House, ScriptedAssistant
 
 
 async def test_a_message_is_answered_once_and_both_are_told_in_order(house: House) -> None:
@@ -134,12 +49,18 @@ async def test_messages_in_a_row_are_one_turn(house: House) -> None:
 async def test_a_customer_who_never_pauses_is_answered_at_the_cap(house: House) -> None:
     house.config = house.config.model_copy(update={"debounce_s": 0.5, "debounce_cap_s": 1.0})
     await house.restart()
-    for number in range(12):
-        await house.receive(incoming(str(number)))
-        await asyncio.sleep(0.15)
+    written = 0
+
+    async def write_on() -> bool:
+        nonlocal written
+        await house.receive(incoming(str(written)))
+        written += 1
+        return bool(house.assistant.asked)
+
+    # Never a pause of debounce_s: only the cap ends the turn.
+    await wait_for(write_on, deadline_s=20, interval_s=0.1)
     await house.settled()
-    assert len(house.assistant.asked) >= 2
-    assert [text for asked in house.assistant.asked for text in asked] == [str(number) for number in range(12)]
+    assert [text for asked in house.assistant.asked for text in asked] == [str(number) for number in range(written)]
 
 
 async def test_a_message_during_a_running_turn_gets_a_turn_of_its_own(house: House) -> None:
@@ -147,12 +68,14 @@ async def test_a_message_during_a_running_turn_gets_a_turn_of_its_own(house: Hou
     await house.receive(incoming("uno"))
     await wait_for(lambda: house.assistant.asked == [["uno"]])
     await house.receive(incoming("dos"))
-    await asyncio.sleep(0.5)
-    assert house.assistant.asked == [["uno"]]
+    # Its time to be asked has come once a chat that wrote later was.
+    await house.receive(incoming("tres", chat=OTHER_CHAT))
+    await wait_for(lambda: len(house.assistant.asked) == 2)
+    assert house.assistant.asked == [["uno"], ["tres"]]
     house.assistant.gate.set()
     await house.settled()
-    assert house.channel.texts == ["re: uno", "re: dos"]
-    assert house.assistant.histories[1] == ["uno", "re: uno"]
+    assert [text for chat, text, _ in house.channel.sent if chat == CHAT] == ["re: uno", "re: dos"]
+    assert house.assistant.histories[2] == ["uno", "re: uno"]
 
 
 async def test_chats_do_not_wait_for_each_other(house: House) -> None:
@@ -166,23 +89,15 @@ async def test_chats_do_not_wait_for_each_other(house: House) -> None:
     assert sorted(house.channel.sent)[1][:2] == (OTHER_CHAT, "re: dos")
 
 
-async def test_groups_notices_and_other_kinds_are_not_answered(house: House) -> None:
+async def test_groups_notices_and_stale_messages_are_not_answered(house: House) -> None:
     await house.receive(incoming("a todos", chat="1203@g.us", broadcast=True))
-    await house.receive(incoming("", kind="ciphertext", system=True))
-    await house.receive(incoming("mirá", kind="image"))
+    await house.receive(incoming("", kind="e2e_notification", system=True))
     await house.receive(incoming("viejo", sent_at=datetime.now(UTC) - timedelta(minutes=16)))
     await house.settled()
     assert house.channel.sent == []
     events = [event for event in await house.events() if isinstance(event, MessageRecorded)]
-    assert [(event.text, event.outcome) for event in events] == [("mirá", "unsupported_kind"), ("viejo", "too_old")]
-
-
-async def test_a_message_is_answered_once_it_could_be_decrypted(house: House) -> None:
-    message = incoming("", kind="ciphertext", system=True)
-    await house.receive(message)
-    await house.receive(replace(message, kind="chat", text="hola", system=False))
-    await house.settled()
-    assert house.channel.texts == ["re: hola"]
+    assert [(event.text, event.outcome) for event in events] == [("viejo", "too_old")]
+    assert await house.statuses() == [(CHAT, "waiting_for_human", "too_old")]
 
 
 # ------------------------------------------------------------------------------------------------ crashes and outages
@@ -251,6 +166,45 @@ async def test_a_reply_waits_for_the_channel_and_keeps_the_answer(house: House) 
     assert house.assistant.asked == [["hola"]]
 
 
+async def reply_long_ago(house: House) -> None:
+    """A reply that was made long ago and waits for the channel since."""
+    house.channel.working.clear()
+    await house.receive(incoming("hola"))
+
+    async def replied() -> Any:
+        return await house.journal.database.rows("SELECT 1 FROM turns WHERE reply IS NOT NULL")
+
+    await wait_for(replied)
+    await house.conversation.stop()
+    await house.journal.database.run("UPDATE turns SET replied_at = replied_at - 1000")
+    await house.restart()
+
+
+async def test_a_reply_that_waited_too_long_for_the_channel_is_left_to_a_person(house: House) -> None:
+    await reply_long_ago(house)
+    house.channel.working.set()
+    await house.settled()
+    assert house.channel.sent == []
+    assert await house.outcomes() == [("chat", "channel_outage")]
+    assert await house.statuses() == [(CHAT, "waiting_for_human", "channel_outage")]
+
+
+async def test_a_reply_that_became_too_late_is_replaced_by_an_apology(house: House) -> None:
+    house.configure(apology_text="Perdón por la demora.")
+    await reply_long_ago(house)
+    house.channel.working.set()
+    await house.settled()
+    assert house.channel.texts == ["Perdón por la demora."]
+    assert await house.outcomes() == [("chat", "channel_outage")]
+
+
+async def test_an_empty_text_is_recorded_and_not_answered(house: House) -> None:
+    await house.receive(incoming("  "))
+    await house.settled()
+    assert house.channel.sent == []
+    assert await house.outcomes() == [("chat", "empty")]
+
+
 async def test_a_broken_channel_right_at_the_send_is_tried_again(house: House) -> None:
     house.channel.trouble = [ChannelNotReady]
     await house.receive(incoming("hola"))
@@ -271,7 +225,7 @@ async def test_a_reply_that_nobody_can_look_up_is_given_up_as_unknown(
     await house.settled()
     assert house.channel.sent == []
     acks = [event.ack for event in await house.events() if isinstance(event, MessageAcknowledged)]
-    assert acks == ["pending", "unknown"]
+    assert acks == ["pending", "unknown"], "what nobody knows can be seen"
     assert await house.statuses() == [(CHAT, "waiting_for_human", "send_unknown")]
 
 
@@ -391,12 +345,41 @@ async def test_a_long_failure_is_told_and_ends_in_the_fallback_text_once(house: 
     assert house.channel.texts == [house.config.fallback_text]
     assert await house.problems() == ["unavailable"]
     assert await house.statuses() == [(CHAT, "waiting_for_human", "unavailable")]
+    assert await house.outcomes() == [("chat", "handed_over")]
     house.assistant.failures = []
     await house.receive(incoming("¿hay alguien?"))
     await house.settled()
     assert house.channel.texts[1:] == ["re: ¿hay alguien?"]
     assert await house.problems() == ["unavailable", None]
     assert (await house.statuses())[-1] == (CHAT, "automatic", None)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        Unavailable("secret words of the provider"),
+        TenantProblem("no_quota", "secret words of the provider"),
+        TenantProblem("bad_key", "secret words of the provider"),
+        Rejected("secret words of the provider"),
+        Rejected("secret words of the provider", by_policy=True),
+        ZeroDivisionError("secret words of the provider"),
+    ],
+    ids=["unavailable", "no_quota", "bad_key", "rejected", "refused", "bug"],
+)
+async def test_whatever_fails_for_good_the_customer_reads_the_fallback_text_once_and_never_the_cause(
+    house: House, failure: Exception
+) -> None:
+    house.patience = replace(house.patience, tenant_give_up_s=0.3)
+    await house.restart()
+    house.assistant.failures = [failure] * 1000
+    for text in ("hola", "¿hay alguien?"):
+        await house.receive(incoming(text))
+        await house.settled()
+    assert house.channel.texts == [house.config.fallback_text]
+    assert await house.outcomes() == [("chat", "handed_over")] * 2
+    assert [status[:2] for status in await house.statuses()] == [(CHAT, "waiting_for_human")]
+    told = [event.text or "" for event in await house.events() if isinstance(event, MessageRecorded | MessageChanged)]
+    assert not any("secret words" in text for text in told)
 
 
 async def test_a_rejected_question_gets_the_fallback_text_at_once(house: House) -> None:
@@ -451,7 +434,7 @@ async def test_a_request_with_the_same_key_is_sent_once(house: House) -> None:
     assert again.message_id == first.message_id
     await wait_for(lambda: house.channel.texts == ["Su pedido está listo"])
     await house.conversation.send(CHAT, "Su pedido está listo", request_key="k1")
-    await wait_for(lambda: not house.conversation._sends)
+    await wait_for(lambda: house.conversation.idle)
     assert len(house.channel.sent) == 1
     recorded = [event for event in await house.events() if isinstance(event, MessageRecorded)]
     assert [(event.author, event.message_id) for event in recorded] == [("agent", first.message_id)]

@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from tenant_runner.channels.snapshot import Snapshot
-from tenant_runner.contract import RunnerCredentials, SessionReason, SessionState
+from tenant_runner.contract import Delivery, DeliveryReceipt, RunnerCredentials, SessionReason, SessionState
 from tenant_runner.control_plane_client import ControlPlaneAway, ControlPlaneClient, Courier
 from tenant_runner.journal import Journal, NewMessage
 from tests.conftest import find_free_port, wait_for
@@ -21,6 +21,16 @@ def message(number: int) -> NewMessage:
     return NewMessage(f"m{number}", "1@c.us", "contact", "chat", f"texto {number}", datetime.now(UTC))
 
 
+class CountingClient(ControlPlaneClient):
+    """Counts the attempts to deliver, successful or not."""
+
+    attempts = 0
+
+    async def deliver(self, delivery: Delivery) -> DeliveryReceipt:
+        self.attempts += 1
+        return await super().deliver(delivery)
+
+
 class Post:
     """A courier at work, its session and what it learned of newer configurations."""
 
@@ -29,7 +39,7 @@ class Post:
         self.revision = 1
         self.pulls = 0
         self.control_plane = control_plane
-        self.client = ControlPlaneClient(
+        self.client = CountingClient(
             RunnerCredentials(
                 client_id="c1", control_plane_url=control_plane.url, token=SecretStr(control_plane.token), port=1
             )
@@ -83,9 +93,10 @@ async def test_what_happened_while_it_was_away_arrives_afterwards_once(
     await journal.messages.record(message(1))
     await wait_for(lambda: len(control_plane.events) == 1)
     await control_plane.stop()
+    attempts = post.client.attempts
     for number in range(2, 30):
         await journal.messages.record(message(number))
-    await asyncio.sleep(1.5)
+    await wait_for(lambda: post.client.attempts > attempts + 1, what="it was tried in vain")
     await control_plane.start()
     await wait_for(lambda: len(control_plane.events) == 29, deadline_s=20)
     assert [event.sequence for event in control_plane.events] == list(range(1, 30))
@@ -120,11 +131,17 @@ async def test_a_newer_configuration_is_pulled_once(post: Post, control_plane: F
     control_plane.change(name="Otra")
     await wait_for(lambda: post.pulls == 1, deadline_s=10)
     assert post.revision == 2
-    await asyncio.sleep(2.5)
+    attempts = post.client.attempts
+    post.courier.nudge()
+    await wait_for(lambda: post.client.attempts > attempts, what="it was heard of again")
+    post.courier.nudge()
+    await wait_for(lambda: post.client.attempts > attempts + 1, what="and again")
     assert post.pulls == 1
 
 
-async def test_a_start_waits_for_the_control_plane(control_plane: FakeControlPlane) -> None:
+async def test_a_start_waits_for_the_control_plane(
+    control_plane: FakeControlPlane, caplog: pytest.LogCaptureFixture
+) -> None:
     await control_plane.stop()
     client = ControlPlaneClient(
         RunnerCredentials(
@@ -132,7 +149,7 @@ async def test_a_start_waits_for_the_control_plane(control_plane: FakeControlPla
         )
     )
     waiting = asyncio.create_task(client.wait_for_config())
-    await asyncio.sleep(1)
+    await wait_for(lambda: "control plane away" in caplog.messages)
     assert not waiting.done()
     await control_plane.start()
     assert (await asyncio.wait_for(waiting, 20)).revision == 1

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tenant_runner.contract import MessageRecorded
+from tenant_runner.contract import MessageAcknowledged, MessageRecorded
 from tenant_runner.journal import Journal, NewMessage
 from tenant_runner.journal.database import JournalTooNew
+from tenant_runner.journal.schema import MIGRATIONS
 
 
 def message(number: int) -> NewMessage:
@@ -48,6 +49,23 @@ async def test_a_change_and_its_event_are_written_together_or_not_at_all(journal
         await break_in_the_middle()
     assert await journal.outbox.count() == 0
     assert not await journal.messages.has("m1")
+
+
+async def test_an_event_of_a_change_that_is_not_written_yet_is_not_told(journal: Journal) -> None:
+    inside = asyncio.Event()
+
+    async def write() -> None:
+        async with journal.transaction():
+            await journal.messages.record(message(1))
+            inside.set()
+            await asyncio.Event().wait()
+
+    writer = asyncio.create_task(write())
+    await inside.wait()
+    telling = asyncio.create_task(journal.outbox.next(10))
+    await asyncio.sleep(0)
+    writer.cancel()
+    assert await asyncio.wait_for(telling, 5) == ()
 
 
 async def test_a_cancelled_writer_leaves_nothing_half_done_and_blocks_nobody(journal: Journal) -> None:
@@ -96,6 +114,18 @@ async def test_acknowledgements_only_go_forward(journal: Journal) -> None:
     assert not await journal.outbound.acknowledge("of somebody else", "read")
 
 
+async def test_a_message_given_up_as_unknown_may_still_turn_out_to_have_arrived(journal: Journal) -> None:
+    outbound = await journal.outbound.prepare(message_id="o1", chat_id="1@c.us", author="assistant", text="hola")
+    await journal.outbound.sending(outbound, ())
+    await journal.outbound.finish("o1", "unknown")
+    assert await journal.outbound.acknowledge("o1", "delivered")
+    told = [event.payload for event in await journal.outbox.next(10)]
+    assert [each.ack for each in told if isinstance(each, MessageAcknowledged)] == ["unknown", "delivered"]
+    known = await journal.outbound.get("o1")
+    assert known is not None
+    assert known.state == "sent"
+
+
 async def test_a_text_longer_than_the_contract_allows_is_cut(journal: Journal) -> None:
     long = NewMessage("m1", "1@c.us", "contact", "chat", "x" * 70_000, datetime.now(UTC))
     await journal.messages.record(long)
@@ -111,3 +141,48 @@ async def test_a_journal_of_a_newer_version_is_left_alone(tmp_path: Path) -> Non
     connection.close()
     with pytest.raises(JournalTooNew):
         await Journal.open(path)
+
+
+async def test_a_journal_of_version_1_is_taken_over_with_all_that_is_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "old.sqlite3"
+    with sqlite3.connect(path) as connection:
+        connection.executescript(
+            f"""{MIGRATIONS[0]}PRAGMA user_version=1;
+            INSERT INTO facts VALUES ('journal_id', 'j1');
+            INSERT INTO messages (message_id, chat_id, author, kind, text, sent_at, recorded_at, turn_id)
+                VALUES ('m1', '1@c.us', 'contact', 'chat', 'hola', 1000, 1000, 1);
+            INSERT INTO turns (chat_id, opened_at, reply, replied_at, fallback) VALUES ('1@c.us', 1000, 'uf', 1001, 1);
+            INSERT INTO outbound VALUES ('o1', '1@c.us', 'assistant', 'uf', 1, NULL, 'sending', NULL, 1001);
+            INSERT INTO outbound VALUES ('o2', '2@c.us', 'agent', 'listo', NULL, 'k1', 'prepared', NULL, 1002);
+            INSERT INTO chats VALUES ('3@c.us', 1, 1000, NULL, 1000), ('1@c.us', NULL, NULL, 'rejected', 1000);"""
+        )
+    connection.close()
+    journal = await Journal.open(path)
+    assert journal.id == "j1"
+    turn = await journal.turns.open_of("1@c.us")
+    assert turn is not None
+    assert (turn.reply, turn.notice) == ("uf", "fallback")
+    [part] = await journal.outbound.of_turn(turn.turn_id)
+    assert (part.message_id, part.part, part.state) == ("o1", 0, "sending")
+    assert [each.message_id for each in await journal.outbound.unfinished_requests()] == ["o2"]
+    assert await journal.chats.silence("3@c.us") == "suspended"
+    assert await journal.chats.silence("1@c.us") is None
+    assert await journal.turns.message_ids(turn.turn_id) == ("m1",)
+    await journal.close()
+    again = await Journal.open(path)
+    assert again.id == "j1"
+    await again.close()
+
+
+async def test_parts_of_one_answer_are_promised_once_each(journal: Journal) -> None:
+    for attempt in ("a", "b"):
+        for part in range(2):
+            await journal.outbound.prepare(
+                message_id=f"{attempt}{part}",
+                chat_id="1@c.us",
+                author="assistant",
+                text=f"{part}",
+                turn_id=7,
+                part=part,
+            )
+    assert [each.message_id for each in await journal.outbound.of_turn(7)] == ["a0", "a1"]

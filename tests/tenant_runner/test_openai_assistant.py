@@ -16,6 +16,7 @@ MakeReplies = Callable[[OpenAIAssistant], OpenAIReplies]
 KEY = "sk-test-0000000000000000001a"
 OTHER_KEY = "sk-test-0000000000000000002b"
 CHAT = "5491100000001@c.us"
+PICTURE = "data:image/png;base64,iVBORw0KGgo="
 INSTRUCTIONS = "Sos la panadería. El horario es de 9 a 18. El pan casero cuesta 900 pesos."
 
 
@@ -51,7 +52,7 @@ def chat(make_replies: MakeReplies, openai_api: OpenAIStandIn) -> Chat:
 def texts(conversation: dict[str, object]) -> list[str]:
     items = conversation["items"]
     assert isinstance(items, list)
-    return [item["content"][0]["text"] for item in items]
+    return [part["text"] for item in items for part in item["content"] if "text" in part]
 
 
 async def test_a_chat_has_one_conversation_that_remembers(
@@ -180,6 +181,45 @@ async def test_nobody_at_the_address_is_unavailable(make_replies: MakeReplies) -
     chat = Chat(make_replies(config))
     with pytest.raises(Unavailable):
         await chat.say("Hola")
+
+
+async def test_a_picture_is_sent_as_a_data_url_at_low_detail(chat: Chat, openai_api: OpenAIStandIn) -> None:
+    line = Line(1, "user", "¿Cuánto cuesta este pan?", image=PICTURE)
+    assert "900" in await chat.assistant.answer(Question(CHAT, (), (line,)))
+    [conversation] = await openai_api.conversations()
+    asked = conversation["items"][0]["content"]
+    assert (asked[0]["type"], asked[0]["image_url"], asked[0]["detail"]) == ("input_image", PICTURE, "low")
+    assert asked[1]["text"] == "¿Cuánto cuesta este pan?"
+
+
+async def test_a_picture_without_words_is_answered(chat: Chat) -> None:
+    assert await chat.assistant.answer(Question(CHAT, (), (Line(1, "user", "", image=PICTURE),)))
+
+
+async def test_what_could_not_be_read_is_noted_for_the_model(chat: Chat, openai_api: OpenAIStandIn) -> None:
+    await chat.assistant.answer(Question(CHAT, (), (Line(1, "user", "", note="a document"), Line(2, "user", "Hola"))))
+    [conversation] = await openai_api.conversations()
+    assert texts(conversation)[:2] == ["[a document]", "Hola"]
+
+
+@pytest.mark.parametrize("mimetype", ["audio/ogg; codecs=opus", "audio/mpeg", "audio/mp4", None])
+async def test_a_recording_is_transcribed_in_the_language_that_is_expected(chat: Chat, mimetype: str | None) -> None:
+    assert "voz de prueba" in await chat.assistant.transcribe(b"OggS recording", mimetype, "es")
+    assert "voice message" in await chat.assistant.transcribe(b"OggS recording", mimetype, "en")
+
+
+async def test_a_recording_is_not_understood_in_the_ways_that_a_text_is_not(
+    chat: Chat, make_replies: MakeReplies, openai_api: OpenAIStandIn
+) -> None:
+    with pytest.raises(Rejected):
+        await chat.assistant.transcribe(b"", "audio/ogg", "es")
+    await openai_api.fail("/audio/transcriptions", status=503, times=2)
+    with pytest.raises(Unavailable):
+        await chat.assistant.transcribe(b"OggS", "audio/ogg", "es")
+    other = make_replies(settings(openai_api, "sk-noquota-000000000000000000"))
+    with pytest.raises(TenantProblem) as caught:
+        await other.transcribe(b"OggS", "audio/ogg", "es")
+    assert caught.value.problem == "no_quota"
 
 
 async def test_forgetting_leaves_nothing_at_the_provider(

@@ -11,6 +11,7 @@ from tenant_runner.assistants.base import Question
 from tenant_runner.assistants.openai import OpenAIReplies
 from tenant_runner.contract import OpenAIAssistant, ThreadChanged
 from tenant_runner.journal import Journal, Line, NewMessage
+from tenant_runner.journal.media import MediaJob
 from tenant_runner.purge import purge, retire
 from tests.tenant_runner.conftest import AUTOMATIC
 from tests.tenant_runner.openai_stand_in import OpenAIStandIn
@@ -131,7 +132,11 @@ async def test_everything_means_undelivered_things_too(
     assert (report.messages, report.threads, report.remote_conversations, report.failed) == (1, 1, 1, 0)
     assert await openai_api.state() == EMPTY
     assert await journal.outbox.count() == 0
-    for table in ("messages", "outbound", "turns", "chats", "threads", "remote_conversations"):
+    await journal.pace.give("m1", 1.0)
+    await journal.media.add(MediaJob("m1", "1@c.us", "voice", "audio/ogg"))
+    assert (await purge(journal, assistant, None, budget_s=30)).failed == 0
+    tables = await journal.database.rows("SELECT name FROM sqlite_master WHERE type = 'table'")
+    for table in {row["name"] for row in tables} - {"facts", "sqlite_sequence"}:
         assert await journal.database.rows(f"SELECT * FROM {table}") == []
     await journal.messages.record(message(2))
     # Numbers go on, or the control plane would take the next event for one that it has.
@@ -157,3 +162,17 @@ async def test_what_was_deleted_is_in_no_file_any_more(journal: Journal, tmp_pat
     assert any(b"texto 1" in file.read_bytes() for file in tmp_path.rglob("journal.sqlite3*"))
     await purge(journal, AutomaticReplies(AUTOMATIC), later(), budget_s=30)
     assert not any(b"texto 1" in file.read_bytes() for file in tmp_path.rglob("journal.sqlite3*"))
+
+
+async def test_transcripts_reactions_and_wanted_files_go_with_their_message(journal: Journal, tmp_path: Path) -> None:
+    await journal.messages.record(message(1))
+    await journal.changes.update("m1", text="lo que se dijo")
+    known = await journal.messages.get("m1")
+    assert known is not None
+    await journal.changes.react(known, "👍", from_me=False, at=datetime.now(UTC))
+    await journal.media.add(MediaJob("m1", "1@c.us", "voice", "audio/ogg"))
+    await empty_outbox(journal)
+    assert (await purge(journal, AutomaticReplies(AUTOMATIC), later(), budget_s=30)).messages == 1
+    for table in ("messages", "reactions", "media_jobs"):
+        assert await journal.database.rows(f"SELECT * FROM {table}") == []
+    assert not any(b"lo que se dijo" in file.read_bytes() for file in tmp_path.rglob("journal.sqlite3*"))
