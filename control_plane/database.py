@@ -66,8 +66,11 @@ async def ensure_indexes(database: Database) -> None:
     await database.client_threads.create_index([("client_id", ASCENDING), ("last_activity_at", DESCENDING)])
     # Who answers in a chat, and the cleanup.
     await database.client_conversations.create_index([("client_id", ASCENDING), ("chat_id", ASCENDING)], unique=True)
+    # The portal: which chats wait for a person?
+    await database.client_conversations.create_index([("status", ASCENDING), ("client_id", ASCENDING)])
     # A code that nobody scanned goes away by itself, also when its runner died. `_id` is the client.
     await database.client_qr_codes.create_index([("expires_at", ASCENDING)], expireAfterSeconds=60)
+    await database.client_link_codes.create_index([("expires_at", ASCENDING)], expireAfterSeconds=60)
 
     # The scheduler: which mails are due?
     await database.emails.create_index([("state", ASCENDING), ("next_attempt_at", ASCENDING)])

@@ -16,7 +16,6 @@ from control_plane.mail.repository import Mails
 from control_plane.retention.repository import CleanupRuns
 from control_plane.runners.gateway import RunnerGateway
 from control_plane.security import Cipher
-from control_plane.sessions.repository import Sessions
 from control_plane.settings import Settings
 
 SESSION_COOKIE = "flame_session"
@@ -60,11 +59,6 @@ def get_clients(database: DatabaseDep) -> Clients:
     return Clients(database)
 
 
-def get_sessions(database: DatabaseDep) -> Sessions:
-    """Every client's session."""
-    return Sessions(database)
-
-
 def get_mails(database: DatabaseDep) -> Mails:
     """The queue of mails."""
     return Mails(database)
@@ -100,7 +94,6 @@ def get_gateways(cipher: CipherDep, settings: SettingsDep) -> Gateways:
 
 GatewaysDep = Annotated[Gateways, Depends(get_gateways)]
 ClientsDep = Annotated[Clients, Depends(get_clients)]
-SessionsDep = Annotated[Sessions, Depends(get_sessions)]
 MailsDep = Annotated[Mails, Depends(get_mails)]
 AccountsDep = Annotated[Accounts, Depends(get_accounts)]
 CleanupRunsDep = Annotated[CleanupRuns, Depends(get_cleanup_runs)]

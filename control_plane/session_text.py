@@ -20,6 +20,7 @@ class Situation(StrEnum):
     PAUSED = "paused"
     PREPARING = "preparing"
     SCAN = "scan"
+    LINK_CODE = "link_code"
     EXPIRED = "expired"
     SYNCING = "syncing"
     PASSKEY = "passkey"
@@ -129,6 +130,21 @@ SESSION_TEXTS: dict[Situation, SessionText] = {
             N_("Scan this code with the phone that has the WhatsApp of your business."),
         ),
     ),
+    Situation.LINK_CODE: SessionText(
+        N_("Waiting for the code"),
+        "keyboard",
+        "orange",
+        False,
+        Words(
+            N_("Waiting for the client to type the code on the phone"),
+            N_("The client chose a code instead of the QR; it is on the landing page for three minutes."),
+            N_("The client has to type it in WhatsApp on the phone. When it is over, a new one is made there."),
+        ),
+        Words(
+            N_("Type this code on your phone"),
+            N_("WhatsApp sends your phone a notice: open it and type the code. If it does not come, do this:"),
+        ),
+    ),
     Situation.EXPIRED: SessionText(
         N_("Code expired"),
         "clock-off",
@@ -199,7 +215,8 @@ SESSION_TEXTS: dict[Situation, SessionText] = {
         ),
         Words(
             N_("Checking the connection…"),
-            N_("WhatsApp is slow to answer. We keep trying; you do not have to do anything."),
+            N_("WhatsApp is slow to answer, so messages may be waiting. We keep trying by ourselves."),
+            N_("You do not have to do anything. If it lasts more than ten minutes, write to the agency."),
         ),
     ),
     Situation.WRONG_NUMBER: SessionText(
@@ -215,7 +232,7 @@ SESSION_TEXTS: dict[Situation, SessionText] = {
         Words(
             N_("That is another number"),
             N_("We disconnected that phone at once; nothing of it was read."),
-            N_("Take the right phone and generate a new code."),
+            N_("Take the right phone and scan with it. If the number changed, write to the agency."),
         ),
     ),
     Situation.RECONNECTING: SessionText(
@@ -229,7 +246,8 @@ SESSION_TEXTS: dict[Situation, SessionText] = {
         ),
         Words(
             N_("Reconnecting…"),
-            N_("The connection to WhatsApp was cut. We are opening it again; you do not have to scan."),
+            N_("The connection to WhatsApp was cut. We are opening it again by ourselves."),
+            N_("You do not have to do anything, nor scan again."),
         ),
     ),
     Situation.CONFLICT: SessionText(
@@ -363,7 +381,7 @@ SESSION_TEXTS: dict[Situation, SessionText] = {
 _OF_REASON = {
     SessionReason.PREPARING: Situation.PREPARING,
     SessionReason.CODE_SHOWN: Situation.SCAN,
-    SessionReason.LINK_CODE_SHOWN: Situation.SCAN,
+    SessionReason.LINK_CODE_SHOWN: Situation.LINK_CODE,
     SessionReason.CODE_EXPIRED: Situation.EXPIRED,
     SessionReason.SYNCING: Situation.SYNCING,
     SessionReason.CONNECTED: Situation.CONNECTED,

@@ -88,6 +88,11 @@ def _language_links(request: Request) -> dict[Language, str]:
 # ------------------------------------------------------------------------------------------------ templates
 
 
+def say_moment(value: datetime, language: Language) -> str:
+    """The moment in UTC, in words."""
+    return dates.format_datetime(value.astimezone(UTC), "d MMM y, HH:mm", locale=language) + " UTC"
+
+
 def moment(value: datetime, language: Language, style: Literal["datetime", "date", "time"] = "datetime") -> Markup:
     """A `<time>` with the moment in UTC; the page's script turns it into the reader's own time zone."""
     value = value.astimezone(UTC)
@@ -96,7 +101,7 @@ def moment(value: datetime, language: Language, style: Literal["datetime", "date
     elif style == "time":
         text = dates.format_time(value, "short", locale=language) + " UTC"
     else:
-        text = dates.format_datetime(value, "d MMM y, HH:mm", locale=language) + " UTC"
+        text = say_moment(value, language)
     return Markup('<time datetime="{}" data-style="{}">{}</time>').format(value.isoformat(), style, text)
 
 
@@ -109,6 +114,19 @@ def ago(value: datetime, language: Language, now: datetime | None = None) -> Mar
     distance = value - (now or datetime.now(UTC))
     text = dates.format_timedelta(distance, add_direction=True, threshold=0.95, locale=language)
     return Markup('<time datetime="{}" data-ago>{}</time>').format(value.astimezone(UTC).isoformat(), text)
+
+
+def _size(language: Language, value: int) -> str:
+    """A number of bytes as a person says it."""
+    for unit, length in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if value >= length:
+            return f"{format_decimal(value / length, format='#,##0.#', locale=language)} {unit}"
+    return f"{value} B"
+
+
+def _duration(seconds: float) -> str:
+    """As players write it: `1:05`."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
 
 
 def mask_phone(digits: str) -> str:
@@ -138,6 +156,8 @@ def template_environment(language: Language) -> jinja2.Environment:
         "moment": partial(_moment, language),
         "ago": partial(ago, language=language),
         "number": partial(format_decimal, locale=locale),
+        "size": partial(_size, language),
+        "duration": _duration,
         "mask_phone": _mask_phone,
         "known": partial(translate, language),
     }

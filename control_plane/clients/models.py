@@ -30,7 +30,7 @@ def _now() -> datetime:
 
 
 def _digits(phone: str) -> str:
-    digits = re.sub(r"[\s().+-]", "", phone)
+    digits = re.sub(r"[\s().+-]", "", phone).removeprefix("00")
     if not re.fullmatch(r"\d{7,15}", digits):
         raise ValueError("write the number with its country code, 7 to 15 digits")
     return digits

@@ -81,6 +81,13 @@ class Clients:
             {"$set": {"bound_phone": phone, "updated_at": datetime.now(UTC)}, "$inc": {"revision": 1}},
         )
 
+    async def release_phone(self, client_id: str) -> Client | None:
+        """Forget the bound phone: the next one that links is bound."""
+        return await self._change(
+            {"_id": client_id, "deleting_since": None},
+            {"$set": {"bound_phone": None, "updated_at": datetime.now(UTC)}, "$inc": {"revision": 1}},
+        )
+
     async def mark_deleting(self, client_id: str) -> Client | None:
         """Have the client removed; the record stays until everything else is gone."""
         now = datetime.now(UTC)

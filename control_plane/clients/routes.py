@@ -9,11 +9,15 @@ from pydantic import BaseModel, ConfigDict
 from control_plane.clients import service
 from control_plane.clients.models import ClientChanges, NewClient
 from control_plane.clients.service import ClientView
-from control_plane.dependencies import ApiAdmin, CipherDep, ClientsDep, GatewaysDep, MailsDep, SettingsDep
+from control_plane.conversations import service as conversations_service
+from control_plane.conversations.repository import Conversations
+from control_plane.dependencies import ApiAdmin, CipherDep, ClientsDep, DatabaseDep, GatewaysDep, MailsDep, SettingsDep
 from control_plane.mail import service as mail_service
 from control_plane.mail.models import Mail
+from control_plane.sessions.repository import ClientSession
 from tenant_runner.contract import (
     IDEMPOTENCY_HEADER,
+    ConversationRequest,
     ProcessMessageReply,
     ProcessMessageRequest,
     SendAccepted,
@@ -87,6 +91,21 @@ async def restart_client(client_id: str, admin: ApiAdmin, clients: ClientsDep) -
     await service.restart(client_id, clients=clients)
 
 
+@router.post("/api/admin/clients/{client_id}/release-phone")
+async def release_phone(
+    client_id: str,
+    admin: ApiAdmin,
+    clients: ClientsDep,
+    database: DatabaseDep,
+    gateways: GatewaysDep,
+    settings: SettingsDep,
+) -> ClientView:
+    """Log the bound phone out and forget it, so that another one may link."""
+    session = ClientSession(database, client_id)
+    released = await service.release_phone(client_id, clients=clients, session=session, open_gateway=gateways.open)
+    return service.view(released, settings)
+
+
 @router.post("/api/admin/clients/{client_id}/invitation", status_code=HTTPStatus.ACCEPTED)
 async def resend_invitation(client_id: str, admin: ApiAdmin, clients: ClientsDep, mails: MailsDep) -> Mail:
     """Queue the invitation again."""
@@ -100,6 +119,21 @@ async def process_message(
     """What would the assistant answer? Nothing is sent."""
     client = await service.get_client(client_id, clients=clients)
     return await gateways.open(client).process_message(request)
+
+
+@router.post("/api/clients/{client_id}/conversation", status_code=HTTPStatus.ACCEPTED)
+async def set_conversation(
+    client_id: str,
+    request: ConversationRequest,
+    admin: ApiAdmin,
+    clients: ClientsDep,
+    database: DatabaseDep,
+    gateways: GatewaysDep,
+) -> None:
+    """Have the assistant answer in a chat, or be quiet there until told otherwise."""
+    client = await service.get_client(client_id, clients=clients)
+    conversations = Conversations(database, client.id)
+    await conversations_service.set_automatic(request, gateway=gateways.open(client), conversations=conversations)
 
 
 @router.post("/api/clients/{client_id}/send", status_code=HTTPStatus.ACCEPTED)

@@ -1,7 +1,7 @@
 """What admins do with clients."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
@@ -23,7 +23,9 @@ from control_plane.clients.openai_key import DEFAULT_MODEL, KeyCheck, check_key
 from control_plane.clients.repository import Clients, PortTaken
 from control_plane.errors import NotFound, Problem
 from control_plane.ports import is_free
+from control_plane.runners.gateway import RunnerGateway
 from control_plane.security import Cipher, hash_token, hint, new_token
+from control_plane.sessions.repository import ClientSession
 from control_plane.settings import Environment, Settings
 from tenant_runner.contract import AutomaticAssistant, OpenAIAssistant, RunnerConfig, WhatsAppWebChannel
 
@@ -256,6 +258,24 @@ async def restart(client_id: str, *, clients: Clients) -> Client:
         raise BeingDeleted
     logger.info("restart was asked for", extra={"client_id": client_id})
     return client
+
+
+async def release_phone(
+    client_id: str, *, clients: Clients, session: ClientSession, open_gateway: Callable[[Client], RunnerGateway]
+) -> Client:
+    """Log the bound phone out and forget it: the next one that links is bound. Safe to repeat.
+
+    Raises:
+        RunnerUnreachable, RunnerRefused: it is linked and cannot be logged out now; nothing was changed (503, 502).
+    """
+    client = await _changeable(client_id, clients)
+    if (await session.get()).linked_phone is not None:
+        await open_gateway(client).log_out()
+    released = await clients.release_phone(client_id)
+    if released is None:
+        raise BeingDeleted
+    logger.info("phone was released", extra={"client_id": client_id})
+    return released
 
 
 async def request_deletion(client_id: str, name: str, *, clients: Clients) -> None:

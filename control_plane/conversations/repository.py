@@ -1,19 +1,29 @@
 """The collections `client_messages`, `client_threads` and `client_conversations`, of one client."""
 
 import contextlib
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from pymongo import DESCENDING
 from pymongo.errors import DuplicateKeyError
 
-from control_plane.conversations.models import Chat, Message
+from control_plane.conversations.models import Chat, ChatStatus, Message
 from control_plane.database import Database
-from tenant_runner.contract import MessageRecorded, ThreadChanged
+from tenant_runner.contract import MessageChanged, MessageRecorded, ThreadChanged
 
 # An acknowledgement only ever goes forward; a failure is final.
 ACK_ORDER = ("pending", "unknown", "server", "delivered", "read", "failed")
-CHATS_SHOWN = 50
+WAITING = "waiting_for_human"
+EMOJI_CHARS = 32
+
+
+async def count_waiting(database: Database) -> dict[str, int]:
+    """How many chats wait for a person, by client id."""
+    pipeline: list[dict[str, Any]] = [
+        {"$match": {"status": WAITING}},
+        {"$group": {"_id": "$client_id", "chats": {"$sum": 1}}},
+    ]
+    return {group["_id"]: group["chats"] async for group in await database["client_conversations"].aggregate(pipeline)}
 
 
 class Conversations:
@@ -28,12 +38,37 @@ class Conversations:
     # ------------------------------------------------------------------------------------------ written by events
 
     async def record(self, message: MessageRecorded) -> None:
-        """Store a message once; a repeated delivery may complete it (outcome, decrypted text), never double it."""
+        """Store a message once; a repeated delivery may complete it, never double it nor undo what changed since."""
         values = message.model_dump(exclude={"event", "message_id"}, exclude_none=True)
         values["in_reply_to"] = list(message.in_reply_to)
-        await self._messages.update_one(
-            {"client_id": self.client_id, "message_id": message.message_id}, {"$set": values}, upsert=True
-        )
+        key = {"client_id": self.client_id, "message_id": message.message_id}
+        with contextlib.suppress(DuplicateKeyError):
+            # One that changed is missed by the query, and the unique index refuses a second one.
+            await self._messages.update_one({**key, "changed": {"$ne": True}}, {"$set": values}, upsert=True)
+
+    async def change(self, change: MessageChanged) -> None:
+        """Store what happened to a message; of one that is not there any more nothing is kept."""
+        key = {"client_id": self.client_id, "message_id": change.message_id}
+        kept = {**key, "revoked_at": None}
+        outcome = {} if change.outcome is None else {"outcome": change.outcome or None}
+        match change.event:
+            case "message.revoked":
+                gone = {"text": "", "revoked_at": change.at, "changed": True}
+                update = {"$set": {**gone, **outcome}, "$unset": {"media": "", "reactions": ""}}
+                await self._messages.update_one(key, update)
+            case "message.edited":
+                values = {"text": change.text or "", "edited_at": change.at, "changed": True, **outcome}
+                await self._messages.update_one({**kept, **_not_after("edited_at", change.at)}, {"$set": values})
+            case "message.reaction":
+                name = f"reactions.{change.author}"
+                reaction = {"emoji": (change.text or "")[:EMOJI_CHARS], "at": change.at}
+                await self._messages.update_one(
+                    {**kept, **_not_after(f"{name}.at", change.at)}, {"$set": {name: reaction}}
+                )
+            case "message.updated":
+                known = {"kind": change.kind, "text": change.text}
+                values = {name: value for name, value in known.items() if value is not None}
+                await self._messages.update_one(kept, {"$set": {**values, **outcome, "changed": True}})
 
     async def acknowledge(self, message_id: str, ack: str) -> None:
         """Move a message's acknowledgement forward."""
@@ -54,21 +89,28 @@ class Conversations:
             # A late delivery meets a newer thread: the query misses it, the unique index refuses a second one.
             await self._threads.update_one(older, {"$set": values}, upsert=True)
 
-    async def set_status(self, chat_id: str, status: str, reason: str | None, at: datetime) -> None:
+    async def set_status(
+        self, chat_id: str, status: str, reason: str | None, at: datetime, *, until: datetime | None = None
+    ) -> None:
         """Store who answers in a chat."""
         with contextlib.suppress(DuplicateKeyError):
             await self._statuses.update_one(
                 {"client_id": self.client_id, "chat_id": chat_id, "at": {"$lte": at}},
-                {"$set": {"status": status, "reason": reason, "at": at}},
+                {"$set": {"status": status, "reason": reason, "at": at, "until": until}},
                 upsert=True,
             )
 
     # ------------------------------------------------------------------------------------------ read by pages
 
-    async def list_chats(self, limit: int = CHATS_SHOWN) -> list[Chat]:
-        """Chats with their last message, the newest first."""
+    async def list_chats(self, *, before: tuple[datetime, str] | None, waiting: bool, limit: int) -> list[Chat]:
+        """Chats with their last message, the newest first, older than the cursor (moment, chat id)."""
+        wanted: dict[str, Any] = {"client_id": self.client_id}
+        if waiting:
+            statuses_waiting = self._statuses.find({"client_id": self.client_id, "status": WAITING})
+            wanted["chat_id"] = {"$in": [document["chat_id"] async for document in statuses_waiting]}
+        older = [{"$match": _older("last.sent_at", "_id", *before)}] if before is not None else []
         pipeline: list[dict[str, Any]] = [
-            {"$match": {"client_id": self.client_id}},
+            {"$match": wanted},
             {"$sort": {"sent_at": DESCENDING}},
             {
                 "$group": {
@@ -79,12 +121,17 @@ class Conversations:
                     "contact_phone": {"$max": "$contact_phone"},
                 }
             },
-            {"$sort": {"last.sent_at": DESCENDING}},
+            *older,
+            {"$sort": {"last.sent_at": DESCENDING, "_id": DESCENDING}},
             {"$limit": limit},
         ]
         groups = [group async for group in await self._messages.aggregate(pipeline)]
         query = {"client_id": self.client_id, "chat_id": {"$in": [group["_id"] for group in groups]}}
-        statuses = {document["chat_id"]: document["status"] async for document in self._statuses.find(query)}
+        now = datetime.now(UTC)
+        statuses = {
+            document["chat_id"]: ChatStatus.model_validate(document).now(now)
+            async for document in self._statuses.find(query)
+        }
         return [
             Chat(
                 chat_id=group["_id"],
@@ -92,7 +139,7 @@ class Conversations:
                 contact_phone=group["contact_phone"],
                 messages=group["messages"],
                 last=Message.model_validate(group["last"]),
-                status=statuses.get(group["_id"], "automatic"),
+                status=statuses.get(group["_id"], ChatStatus()),
             )
             for group in groups
         ]
@@ -101,11 +148,26 @@ class Conversations:
         """A chat's messages, newest first, older than the cursor (moment, message id)."""
         query: dict[str, Any] = {"client_id": self.client_id, "chat_id": chat_id}
         if before is not None:
-            moment, message_id = before
-            query["$or"] = [{"sent_at": {"$lt": moment}}, {"sent_at": moment, "message_id": {"$lt": message_id}}]
+            query |= _older("sent_at", "message_id", *before)
         order = [("sent_at", DESCENDING), ("message_id", DESCENDING)]
         cursor = self._messages.find(query).sort(order).limit(limit)
         return [Message.model_validate(document) async for document in cursor]
+
+    async def get_messages(self, chat_id: str, message_ids: set[str]) -> dict[str, Message]:
+        """Those of a chat's messages that are there, by id."""
+        query = {"client_id": self.client_id, "chat_id": chat_id, "message_id": {"$in": sorted(message_ids)}}
+        return {
+            document["message_id"]: Message.model_validate(document) async for document in self._messages.find(query)
+        }
+
+    async def get_status(self, chat_id: str, now: datetime) -> ChatStatus:
+        """Who answers in a chat."""
+        document = await self._statuses.find_one({"client_id": self.client_id, "chat_id": chat_id})
+        return ChatStatus.model_validate(document or {}).now(now)
+
+    async def count_waiting(self) -> int:
+        """How many chats wait for a person."""
+        return await self._statuses.count_documents({"client_id": self.client_id, "status": WAITING})
 
     # ------------------------------------------------------------------------------------------ cleanup
 
@@ -113,10 +175,27 @@ class Conversations:
         """Delete what is older; returns how many messages and threads."""
         messages = await self._messages.delete_many({"client_id": self.client_id, "sent_at": {"$lt": cutoff}})
         threads = await self._threads.delete_many({"client_id": self.client_id, "last_activity_at": {"$lt": cutoff}})
-        await self._statuses.delete_many({"client_id": self.client_id, "status": "automatic", "at": {"$lt": cutoff}})
+        past = {"client_id": self.client_id, "at": {"$lt": cutoff}}
+        await self._statuses.delete_many({**past, "status": "automatic"})
+        # Nobody can look at a chat of which nothing is left.
+        groups = await self._messages.aggregate(
+            [{"$match": {"client_id": self.client_id}}, {"$group": {"_id": "$chat_id"}}]
+        )
+        left = [group["_id"] async for group in groups]
+        await self._statuses.delete_many({**past, "status": WAITING, "chat_id": {"$nin": left}})
         return messages.deleted_count, threads.deleted_count
 
     async def delete_all(self) -> None:
         """Delete everything of this client."""
         for collection in (self._messages, self._threads, self._statuses):
             await collection.delete_many({"client_id": self.client_id})
+
+
+def _older(moment_field: str, name_field: str, moment: datetime, name: str) -> dict[str, Any]:
+    """Matches what comes after the cursor in a list whose newest is first."""
+    return {"$or": [{moment_field: {"$lt": moment}}, {moment_field: moment, name_field: {"$lt": name}}]}
+
+
+def _not_after(field: str, moment: datetime) -> dict[str, Any]:
+    """Matches where nothing newer is stored."""
+    return {"$or": [{field: None}, {field: {"$lte": moment}}]}

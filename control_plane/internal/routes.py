@@ -1,6 +1,7 @@
 """The runners' API: configuration out, events in. A token opens one client's data and nothing else."""
 
 import json
+from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -9,8 +10,9 @@ from fastapi import APIRouter, Depends, Header, Response
 from control_plane.clients import service as clients_service
 from control_plane.clients.models import Client
 from control_plane.conversations.repository import Conversations
-from control_plane.dependencies import CipherDep, ClientsDep, DatabaseDep, SettingsDep
+from control_plane.dependencies import CipherDep, ClientsDep, DatabaseDep, MailsDep, SettingsDep
 from control_plane.errors import Problem
+from control_plane.mail import service as mail_service
 from control_plane.security import hash_token
 from control_plane.sessions import service as sessions_service
 from control_plane.sessions.repository import ClientSession
@@ -53,15 +55,25 @@ async def show_config(client: RunnersClient, cipher: CipherDep, settings: Settin
 
 @router.post(EVENTS_PATH)
 async def accept_events(
-    delivery: Delivery, client: RunnersClient, clients: ClientsDep, database: DatabaseDep, settings: SettingsDep
+    delivery: Delivery,
+    client: RunnersClient,
+    clients: ClientsDep,
+    database: DatabaseDep,
+    mails: MailsDep,
+    settings: SettingsDep,
 ) -> DeliveryReceipt:
     """Take in events and the session's snapshot."""
+
+    async def tell_of_link(phone: str, linked_at: datetime) -> None:
+        await mail_service.tell_of_link(client, phone, linked_at, mails=mails)
+
     return await sessions_service.accept(
         delivery,
         client=client,
         clients=clients,
         session=ClientSession(database, client.id),
         conversations=Conversations(database, client.id),
+        tell_of_link=tell_of_link,
         lost_after_s=settings.heartbeat_lost_s,
     )
 

@@ -12,6 +12,7 @@ from control_plane.clients.models import Client, Wanted
 from control_plane.clients.repository import Clients
 from control_plane.dependencies import ActionLimiterDep, ClientsDep, DatabaseDep, GatewaysDep
 from control_plane.errors import NotFound
+from control_plane.landing.linking import PhoneNumber, make_link_code
 from control_plane.sessions.repository import ClientSession
 from control_plane.web import mask_phone
 from tenant_runner.contract import SessionReason, SessionState
@@ -48,6 +49,20 @@ class LandingStatus(BaseModel):
     progress: int | None
     phone: str | None
     qr_expires_at: datetime | None
+    link_code_expires_at: datetime | None
+    attempt: int | None
+    next_attempt_at: datetime | None
+    refused_phone: str | None
+    expected_phone: str | None
+
+
+class LandingLinkCode(BaseModel):
+    """A code to type on the phone, as WhatsApp writes it (ABCD-1234)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    code: str
+    expires_at: datetime
 
 
 async def get_linked_client(slug: str, *, clients: Clients) -> Client:
@@ -69,7 +84,9 @@ async def show_status(slug: str, response: Response, clients: ClientsDep, databa
     client = await get_linked_client(slug, clients=clients)
     sessions = ClientSession(database, client.id)
     session = await sessions.get()
-    code = await sessions.get_code(datetime.now(UTC))
+    now = datetime.now(UTC)
+    code, typed = await sessions.get_code(now), await sessions.get_link_code(now)
+    expected = client.expected_phone or client.bound_phone
     paused = client.wanted is Wanted.DISCONNECTED
     return LandingStatus(
         name=client.name,
@@ -80,6 +97,11 @@ async def show_status(slug: str, response: Response, clients: ClientsDep, databa
         progress=session.progress,
         phone=mask_phone(session.phone) if session.phone and session.state is SessionState.WORKING else None,
         qr_expires_at=code.expires_at if code else None,
+        link_code_expires_at=typed.expires_at if typed else None,
+        attempt=session.attempt,
+        next_attempt_at=session.next_attempt_at,
+        refused_phone=mask_phone(session.refused_phone) if session.refused_phone else None,
+        expected_phone=mask_phone(expected) if expected else None,
     )
 
 
@@ -101,3 +123,22 @@ async def refresh_code(slug: str, clients: ClientsDep, gateways: GatewaysDep, li
     client = await get_linked_client(slug, clients=clients)
     await limiter.count(f"refresh:{client.id}")
     await gateways.open(client).refresh_code()
+
+
+@router.post("/{slug}/link-code")
+async def ask_for_link_code(
+    slug: str,
+    number: PhoneNumber,
+    response: Response,
+    clients: ClientsDep,
+    database: DatabaseDep,
+    gateways: GatewaysDep,
+    limiter: ActionLimiterDep,
+) -> LandingLinkCode:
+    """A code to type on the phone of that number, instead of scanning."""
+    response.headers.update(PRIVATE)
+    client = await get_linked_client(slug, clients=clients)
+    made = await make_link_code(
+        number, client=client, gateways=gateways, session=ClientSession(database, client.id), limiter=limiter
+    )
+    return LandingLinkCode(code=made.shown, expires_at=made.expires_at)

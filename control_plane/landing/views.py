@@ -1,7 +1,6 @@
 """What a client's landing page shows, made from what is stored."""
 
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from control_plane.clients.models import Client, Wanted
@@ -9,7 +8,7 @@ from control_plane.database import Database
 from control_plane.runners.models import Runner, RunnerState
 from control_plane.runners.repository import Runners
 from control_plane.session_text import N_, PHASES, SESSION_TEXTS, SessionText, Situation, Words, find_situation
-from control_plane.sessions.models import QRCode, Session
+from control_plane.sessions.models import QRCode, Session, TypedCode
 from control_plane.sessions.repository import ClientSession
 from control_plane.settings import Environment, Settings
 
@@ -19,6 +18,17 @@ NOTICES: dict[str, str] = {
     "code-too-many": N_("You asked for many codes in a short time. Wait a minute and try again."),
     "code-failed": N_("We could not ask for a code now. Wait a moment and try again."),
 }
+# What the visitor can do something about by linking, with either kind of code.
+LINKABLE = frozenset(
+    {
+        Situation.SCAN,
+        Situation.LINK_CODE,
+        Situation.EXPIRED,
+        Situation.PASSKEY,
+        Situation.WRONG_NUMBER,
+        Situation.UNLINKED,
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -26,7 +36,10 @@ class LandingView:
     """All that the page may show: no whole number, and the code only while it waits for a scan.
 
     Attributes:
-        path: the page's own address.
+        path: the page's own address; `show` is the kind of code that the visitor chose to see.
+        link_code: to type on the phone.
+        can_type: a code to type can be asked for.
+        attempt: number of the attempt to connect again, and when the next one begins.
         phase: step of the preparation and how far it is, 0 to 100.
         scanned_number: of a wrong phone; `wanted_number`: of the right one.
         notice: what came of the page's form.
@@ -42,6 +55,12 @@ class LandingView:
     progress: int | None = None
     qr_url: str | None = None
     qr_expires_at: datetime | None = None
+    show: str = ""
+    link_code: str | None = field(default=None, repr=False)
+    link_code_expires_at: datetime | None = None
+    can_type: bool = False
+    attempt: int | None = None
+    next_attempt_at: datetime | None = None
     expected_number: str | None = None
     number: str | None = None
     scanned_number: str | None = None
@@ -51,18 +70,30 @@ class LandingView:
     notice: str | None = None
 
 
-async def load_view(client: Client, *, database: Database, settings: Settings) -> LandingView:
-    """The page of a client now."""
+async def load_view(client: Client, *, database: Database, settings: Settings, show: str = "") -> LandingView:
+    """The page of a client now; `show` is `qr` for a visitor who wants no code to type."""
     now = datetime.now(UTC)
     sessions = ClientSession(database, client.id)
     session, code = await sessions.get(), await sessions.get_code(now)
-    return make_view(client, session, code, await Runners(database).get(client.id), settings=settings, now=now)
+    typed = None if show == "qr" else await sessions.get_link_code(now)
+    runner = await Runners(database).get(client.id)
+    return make_view(
+        client, session, code, typed, runner, settings=settings, now=now, show="qr" if show == "qr" else ""
+    )
 
 
 def make_view(
-    client: Client, session: Session, code: QRCode | None, runner: Runner, *, settings: Settings, now: datetime
+    client: Client,
+    session: Session,
+    code: QRCode | None,
+    typed: TypedCode | None,
+    runner: Runner,
+    *,
+    settings: Settings,
+    now: datetime,
+    show: str = "",
 ) -> LandingView:
-    """The page of a client, its session, its code and its process."""
+    """The page of a client, its session, its codes and its process."""
     situation = find_situation(
         deleting=client.deleting_since is not None,
         wanted=client.wanted is Wanted.CONNECTED,
@@ -75,9 +106,18 @@ def make_view(
         now=now,
     )
     path = f"/client/{client.slug}"
+    linkable = situation in LINKABLE
+    typed = typed if linkable else None
+    if typed is not None:
+        situation = Situation.LINK_CODE
+    elif situation is Situation.LINK_CODE:
+        # The code to type is over, or the visitor prefers to scan: with no other one there is nothing to wait for.
+        situation = Situation.SCAN if code else Situation.EXPIRED
     # After a wrong phone or an unlink the runner offers a code at once, beside the cause.
     shown = code if situation in (Situation.SCAN, Situation.WRONG_NUMBER, Situation.UNLINKED) else None
-    scanned, wanted = _wrong_numbers(session, situation)
+    expected = client.expected_phone or client.bound_phone
+    wrong = situation is Situation.WRONG_NUMBER
+    again = situation is Situation.RECONNECTING
     return LandingView(
         path=path,
         name=client.name,
@@ -89,18 +129,16 @@ def make_view(
         progress=session.progress,
         qr_url=f"/api{path}/qr?v={shown.version}" if shown else None,
         qr_expires_at=shown.expires_at if shown else None,
-        expected_number=client.expected_phone or client.bound_phone,
+        show=show,
+        link_code=typed.shown if typed else None,
+        link_code_expires_at=typed.expires_at if typed else None,
+        can_type=linkable,
+        attempt=session.attempt if again else None,
+        next_attempt_at=session.next_attempt_at if again else None,
+        expected_number=expected,
         number=session.phone,
-        scanned_number=scanned,
-        wanted_number=wanted,
+        scanned_number=session.refused_phone if wrong else None,
+        wanted_number=expected if wrong else None,
         since=client.updated_at if situation is Situation.PAUSED else session.since,
         last_message_at=session.last_message_at,
     )
-
-
-def _wrong_numbers(session: Session, situation: Situation) -> tuple[str | None, str | None]:
-    """The last digits of the phone that scanned and of the right one: the runner tells no more than these."""
-    if situation is not Situation.WRONG_NUMBER:
-        return None, None
-    found = re.findall(r"…(\d{4})", session.detail or "")
-    return (found[0], found[1]) if len(found) == 2 else (None, None)

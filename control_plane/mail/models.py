@@ -3,7 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class MailState(StrEnum):
@@ -21,6 +21,7 @@ class Mail(BaseModel):
 
     Attributes:
         kind: name of the template below `templates/email/`.
+        facts: what the template needs beside the client; nothing that must stay private.
         last_error: in plain words, with what to do; the server's own words where they help.
     """
 
@@ -34,5 +35,6 @@ class Mail(BaseModel):
     attempts: int = 0
     next_attempt_at: datetime
     last_error: str | None = None
+    facts: dict[str, str] = Field(default_factory=dict)
     created_at: datetime
     sent_at: datetime | None = None

@@ -1,10 +1,12 @@
 """The collection `emails`."""
 
+import contextlib
 import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pymongo import ASCENDING, DESCENDING, ReturnDocument
+from pymongo.errors import DuplicateKeyError
 
 from control_plane.database import Database, Document
 from control_plane.mail.models import Mail, MailState
@@ -19,20 +21,24 @@ class Mails:
     def __init__(self, database: Database) -> None:
         self._collection = database["emails"]
 
-    async def insert(self, client_id: str, kind: str, to: str) -> Mail:
-        """Queue a mail, due at once."""
+    async def insert(
+        self, client_id: str, kind: str, to: str, *, mail_id: str | None = None, facts: dict[str, str] | None = None
+    ) -> Mail:
+        """Queue a mail, due at once; one with the same `mail_id` is queued once."""
         now = datetime.now(UTC)
         mail = Mail(
-            id=secrets.token_hex(12),
+            id=mail_id or secrets.token_hex(12),
             client_id=client_id,
             kind=kind,
             to=to,
             state=MailState.QUEUED,
             next_attempt_at=now,
             created_at=now,
+            facts=facts or {},
         )
         document = mail.model_dump(exclude={"id"}) | {"_id": mail.id, "state": str(mail.state)}
-        await self._collection.insert_one(document)
+        with contextlib.suppress(DuplicateKeyError):
+            await self._collection.insert_one(document)
         return mail
 
     async def delete_unsent(self, client_id: str, kind: str) -> None:
@@ -60,9 +66,10 @@ class Mails:
         """Store what became of a claimed mail."""
         await self._collection.update_one({"_id": mail_id}, {"$set": values})
 
-    async def latest(self, client_id: str) -> Mail | None:
-        """The client's newest mail."""
-        document = await self._collection.find_one({"client_id": client_id}, sort=[("created_at", DESCENDING)])
+    async def latest(self, client_id: str, kind: str) -> Mail | None:
+        """The client's newest mail of that kind."""
+        query = {"client_id": client_id, "kind": kind}
+        document = await self._collection.find_one(query, sort=[("created_at", DESCENDING)])
         return _mail(document) if document else None
 
     async def delete_all(self, client_id: str) -> None:

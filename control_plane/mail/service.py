@@ -1,5 +1,6 @@
 """Queueing mails and sending what is due."""
 
+import hashlib
 import logging
 import random
 from datetime import UTC, datetime, timedelta
@@ -13,11 +14,12 @@ from control_plane.clients.service import landing_url
 from control_plane.mail.models import Mail, MailState
 from control_plane.mail.repository import Mails
 from control_plane.settings import Settings
-from control_plane.web import render_email
+from control_plane.web import mask_phone, render_email, say_moment
 
 logger = logging.getLogger(__name__)
 
 INVITATION = "invitation"
+LINKED = "linked"
 FIRST_DELAY_S = 5.0
 LONGEST_DELAY_S = 3_600.0
 # After a day of tries a person is asked instead.
@@ -35,7 +37,15 @@ async def invite(client: Client, *, mails: Mails) -> Mail:
 
 async def latest_invitation(client_id: str, *, mails: Mails) -> Mail | None:
     """What became of the client's newest invitation."""
-    return await mails.latest(client_id)
+    return await mails.latest(client_id, INVITATION)
+
+
+async def tell_of_link(client: Client, phone: str, linked_at: datetime, *, mails: Mails) -> None:
+    """Queue the notice to the owner that a phone was linked: once for each link, however often it is told."""
+    link = hashlib.sha256(f"{client.id} {phone} {linked_at.isoformat()}".encode()).hexdigest()[:24]
+    facts = {"phone": mask_phone(phone), "linked_at": linked_at.isoformat()}
+    mail = await mails.insert(client.id, LINKED, client.email, mail_id=link, facts=facts)
+    logger.info("notice of a link was queued", extra={"client_id": client.id, "mail_id": mail.id})
 
 
 async def deliver_due(*, mails: Mails, clients: Clients, settings: Settings) -> int:
@@ -67,7 +77,9 @@ async def _deliver(mail: Mail, *, mails: Mails, clients: Clients, settings: Sett
             next_attempt_at=now + timedelta(seconds=CHECK_FOR_SMTP_S),
         )
         return False
-    context = {"name": client.name, "link": landing_url(client, settings)}
+    context = {"name": client.name, "link": landing_url(client, settings), **mail.facts}
+    if "linked_at" in mail.facts:
+        context["linked_at"] = say_moment(datetime.fromisoformat(mail.facts["linked_at"]), client.language)
     subject, text, html = render_email(mail.kind, client.language, context)
     message = email.compose(
         to=mail.to, subject=subject, text=text, html=html, sender=settings.mail_from, mail_id=mail.id

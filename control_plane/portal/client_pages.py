@@ -18,11 +18,13 @@ from control_plane.errors import Problem
 from control_plane.live import stream
 from control_plane.mail import service as mail_service
 from control_plane.mail.repository import Mails
+from control_plane.portal.chat_views import make_chat_line
 from control_plane.portal.client_form import Form as PageForm
 from control_plane.portal.client_form import form_of_client, read_form, request_changes
 from control_plane.portal.clients_list import HERE, blame, form_page, key_fragment, try_key
 from control_plane.portal.page import Admin, ClientDep, portal_router, show
-from control_plane.portal.views import make_chat_line, make_invitation, make_row, still
+from control_plane.portal.views import make_invitation, make_row, still
+from control_plane.runners.gateway import RunnerRefused, RunnerUnreachable
 from control_plane.runners.repository import Runners
 from control_plane.session_text import N_
 from control_plane.sessions.repository import ClientSession
@@ -49,7 +51,8 @@ class Trial:
 async def _row(client: Client, database: Database, settings: Settings) -> dict[str, Any]:
     session = await ClientSession(database, client.id).get()
     runner = await Runners(database).get(client.id)
-    return {"client": client, "row": make_row(client, session, runner, settings=settings)}
+    waiting = await Conversations(database, client.id).count_waiting()
+    return {"client": client, "row": make_row(client, session, runner, settings=settings, waiting=waiting)}
 
 
 async def _page(
@@ -61,13 +64,13 @@ async def _page(
     *,
     trial: Trial | None = None,
 ) -> Response:
-    chats = await conversations_service.list_chats(conversations=Conversations(database, client.id))
+    chats = await conversations_service.list_chats(conversations=Conversations(database, client.id), limit=RECENT_CHATS)
     context = {
         **await _row(client, database, settings),
         "link": service.landing_url(client, settings),
         "environment": settings.environment(client.environment),
         "invitation": make_invitation(await mail_service.latest_invitation(client.id, mails=mails)),
-        "chats": [make_chat_line(chat) for chat in chats[:RECENT_CHATS]],
+        "chats": [make_chat_line(chat) for chat in chats.chats],
         "trial": trial,
     }
     return show(request, "client.html", context, here=HERE)
@@ -175,6 +178,19 @@ async def unlink(request: Request, client: ClientDep, gateways: GatewaysDep) -> 
     except Problem:
         return redirect(request, f"/admin/clients/{client.id}", "unlink-failed")
     return redirect(request, f"/admin/clients/{client.id}", "unlinked")
+
+
+@router.post("/clients/{client_id}/release-phone", dependencies=_FORM)
+async def release_phone(
+    request: Request, client: ClientDep, clients: ClientsDep, database: DatabaseDep, gateways: GatewaysDep
+) -> Response:
+    """Log the bound phone out and forget it."""
+    session = ClientSession(database, client.id)
+    try:
+        await service.release_phone(client.id, clients=clients, session=session, open_gateway=gateways.open)
+    except (RunnerUnreachable, RunnerRefused):
+        return redirect(request, f"/admin/clients/{client.id}", "release-failed")
+    return redirect(request, f"/admin/clients/{client.id}", "released")
 
 
 @router.post("/clients/{client_id}/invitation", dependencies=_FORM)

@@ -1,7 +1,8 @@
 """The list of clients, and the form of a new one."""
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response
 from fastapi.responses import HTMLResponse
@@ -11,12 +12,14 @@ from control_plane.clients.models import Client
 from control_plane.clients.openai_key import DEFAULT_MODEL
 from control_plane.clients.repository import Clients
 from control_plane.clients.service import KeyMissing, KeyRefused, UnknownEnvironment
-from control_plane.dependencies import CipherDep, ClientsDep, MailsDep, SessionsDep, SettingsDep
+from control_plane.conversations.repository import count_waiting
+from control_plane.database import Database
+from control_plane.dependencies import CipherDep, ClientsDep, DatabaseDep, MailsDep, SettingsDep
 from control_plane.errors import Problem
 from control_plane.live import stream
 from control_plane.mail import service as mail_service
 from control_plane.portal.client_form import ClientForm, blank_form, read_form, request_new_client
-from control_plane.portal.page import Admin, RunnersDep, portal_router, show
+from control_plane.portal.page import Admin, portal_router, show
 from control_plane.portal.texts import KEY_RESULTS, Label
 from control_plane.portal.views import Row, make_row, still, sum_up
 from control_plane.runners.models import Runner
@@ -32,62 +35,56 @@ router = portal_router()
 HERE = "clients"
 
 
-async def _load(clients: Clients, sessions: Sessions, runners: Runners, settings: Settings) -> dict[str, Any]:
-    known, processes = await sessions.list(), await runners.list()
-    rows = [
-        make_row(
-            client,
-            known.get(client.id) or Session(client_id=client.id),
-            processes.get(client.id) or Runner(client_id=client.id),
-            settings=settings,
-        )
-        for client in await clients.list()
-    ]
-    # What needs a person comes first; the order within is that of the clients.
-    rows.sort(key=lambda row: not row.needs_attention)
-    return {"rows": rows, "totals": sum_up(rows)}
+@dataclass(frozen=True)
+class ClientList:
+    """All clients as they are now; loaded anew each time that it is asked."""
+
+    database: Database
+    settings: Settings
+
+    async def load(self) -> dict[str, Any]:
+        """What the table shows: what needs a person comes first; the order within is that of the clients."""
+        known, processes = await Sessions(self.database).list(), await Runners(self.database).list()
+        waiting = await count_waiting(self.database)
+        rows = [
+            make_row(
+                client,
+                known.get(client.id) or Session(client_id=client.id),
+                processes.get(client.id) or Runner(client_id=client.id),
+                settings=self.settings,
+                waiting=waiting.get(client.id, 0),
+            )
+            for client in await Clients(self.database).list()
+        ]
+        rows.sort(key=lambda row: not row.needs_attention)
+        return {"rows": rows, "totals": sum_up(rows)}
+
+
+def _get_list(admin: Admin, database: DatabaseDep, settings: SettingsDep) -> ClientList:
+    return ClientList(database, settings)
+
+
+ClientListDep = Annotated[ClientList, Depends(_get_list)]
 
 
 @router.get("")
-async def show_clients(
-    request: Request,
-    admin: Admin,
-    clients: ClientsDep,
-    sessions: SessionsDep,
-    runners: RunnersDep,
-    settings: SettingsDep,
-) -> Response:
+async def show_clients(request: Request, clients: ClientListDep) -> Response:
     """Totals and the table."""
-    return show(request, "clients.html", await _load(clients, sessions, runners, settings), here=HERE)
+    return show(request, "clients.html", await clients.load(), here=HERE)
 
 
 @router.get("/fragment")
-async def show_fragment(
-    request: Request,
-    admin: Admin,
-    clients: ClientsDep,
-    sessions: SessionsDep,
-    runners: RunnersDep,
-    settings: SettingsDep,
-) -> Response:
+async def show_fragment(request: Request, clients: ClientListDep) -> Response:
     """The part that changes, for browsers that get no events."""
-    context = await _load(clients, sessions, runners, settings)
-    return HTMLResponse(render_fragment(request, "portal/clients_live.html", context), headers=_NO_STORE)
+    return HTMLResponse(render_fragment(request, "portal/clients_live.html", await clients.load()), headers=_NO_STORE)
 
 
 @router.get("/events")
-async def send_events(
-    request: Request,
-    admin: Admin,
-    clients: ClientsDep,
-    sessions: SessionsDep,
-    runners: RunnersDep,
-    settings: SettingsDep,
-) -> Response:
+async def send_events(request: Request, clients: ClientListDep) -> Response:
     """The part that changes, as server-sent events."""
 
     async def look() -> tuple[object, Callable[[], str]]:
-        context = await _load(clients, sessions, runners, settings)
+        context = await clients.load()
         rows: list[Row] = context["rows"]
         return [still(row) for row in rows], lambda: render_fragment(request, "portal/clients_live.html", context)
 

@@ -13,9 +13,8 @@ from fastapi.routing import APIRoute
 from control_plane.accounts.models import Account
 from control_plane.clients import service as clients_service
 from control_plane.clients.models import Client
-from control_plane.dependencies import SESSION_COOKIE, AccountDep, ClientsDep, DatabaseDep
+from control_plane.dependencies import SESSION_COOKIE, AccountDep, ClientsDep
 from control_plane.portal.texts import FLASHES
-from control_plane.runners.repository import Runners
 from control_plane.settings import Settings
 from control_plane.web import FLASH_COOKIE, redirect, render_page
 
@@ -99,12 +98,6 @@ async def find_client(client_id: str, clients: ClientsDep, admin: Annotated[Acco
     return await clients_service.get_client(client_id, clients=clients)
 
 
-def get_runners(database: DatabaseDep) -> Runners:
-    """What is known of the clients' processes."""
-    return Runners(database)
-
-
-RunnersDep = Annotated[Runners, Depends(get_runners)]
 LoggedIn = Annotated[Account, Depends(require_login)]
 Admin = Annotated[Account, Depends(require_admin)]
 ClientDep = Annotated[Client, Depends(find_client)]

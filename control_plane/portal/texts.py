@@ -29,6 +29,32 @@ FLASHES: dict[str, Label] = {
         "alert-circle",
         "red",
     ),
+    "released": Label(N_("The number was released: the next phone that links stays."), "lock-open", "green"),
+    "release-failed": Label(
+        N_(
+            "The number was not released: its phone could not be logged out, because the assistant's process does not "
+            "answer. Connect the client, wait until it runs and try again."
+        ),
+        "alert-circle",
+        "red",
+    ),
+    "assistant-on": Label(N_("The assistant answers in this chat."), "robot", "green"),
+    "assistant-off": Label(
+        N_("The assistant is paused in this chat until somebody activates it."), "player-pause", "green"
+    ),
+    "assistant-away": Label(
+        N_(
+            "Nothing was changed: the client's process does not answer. Connect the client, wait until it runs and "
+            "try again."
+        ),
+        "alert-circle",
+        "red",
+    ),
+    "assistant-refused": Label(
+        N_("Nothing was changed: the client's process could not do it now. Try again in a minute."),
+        "alert-circle",
+        "red",
+    ),
     "invitation-queued": Label(N_("The invitation is on its way."), "mail", "green"),
     "cleanup-asked": Label(
         N_("The cleanup starts in a few seconds: its record is the first of the list."), "eraser", "green"

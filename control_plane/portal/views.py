@@ -4,9 +4,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from control_plane.clients.models import Client, Wanted
-from control_plane.conversations.models import Chat, Message
 from control_plane.mail.models import Mail, MailState
-from control_plane.portal.texts import AUTHORS, FATES, MAIL_STATES, PROCESS_STATES, Label
+from control_plane.portal.texts import MAIL_STATES, PROCESS_STATES
 from control_plane.retention.models import CleanupRun, RunState
 from control_plane.runners.models import Runner, RunnerState
 from control_plane.session_text import (
@@ -34,6 +33,8 @@ class Row:
         number: digits of the linked phone.
         error: short text of what is wrong, None when nothing is.
         problem: of the assistant; `problem_detail` are the provider's words.
+        waiting: chats that wait for a person.
+        attempt: number of the attempt to connect again, and when the next one begins.
         detail: the runner's words on a state that needs attention.
         process: state of the client's process; `process_detail` says what is wrong with it.
     """
@@ -52,11 +53,14 @@ class Row:
     problem: Words | None = None
     problem_detail: str | None = None
     detail: str | None = None
+    waiting: int = 0
+    attempt: int | None = None
+    next_attempt_at: datetime | None = None
 
     @property
     def needs_attention(self) -> bool:
         """Whether an admin should look at this client."""
-        return self.text.attention or self.problem is not None
+        return self.text.attention or self.problem is not None or self.waiting > 0
 
 
 @dataclass(frozen=True)
@@ -70,9 +74,15 @@ class Totals:
 
 
 def make_row(
-    client: Client, session: Session, runner: Runner, *, settings: Settings, now: datetime | None = None
+    client: Client,
+    session: Session,
+    runner: Runner,
+    *,
+    settings: Settings,
+    waiting: int = 0,
+    now: datetime | None = None,
 ) -> Row:
-    """One client, what its runner said, and what is known of its process."""
+    """One client, what its runner said, what is known of its process, and how many chats wait for a person."""
     now = now or datetime.now(UTC)
     wanted = client.wanted is Wanted.CONNECTED
     situation = find_situation(
@@ -104,6 +114,9 @@ def make_row(
         problem=problem,
         problem_detail=session.assistant_problem_detail if problem else None,
         detail=session.detail if text.attention else None,
+        waiting=waiting,
+        attempt=session.attempt if situation is Situation.RECONNECTING else None,
+        next_attempt_at=session.next_attempt_at if situation is Situation.RECONNECTING else None,
     )
 
 
@@ -120,7 +133,7 @@ def sum_up(rows: list[Row]) -> Totals:
 def still(row: Row) -> Row:
     """The row without the heartbeat, for pages that do not show it: two are equal when they look the same."""
     session = row.session
-    quiet = {"heard_at": None, "last_round_trip_at": None, "updated_at": row.client.created_at}
+    quiet = {"heard_at": None, "last_round_trip_at": None, "memory_bytes": None, "updated_at": row.client.created_at}
     return replace(row, session=session.model_copy(update={**quiet, "accepted_through": 0}))
 
 
@@ -169,65 +182,6 @@ def make_invitation(mail: Mail | None) -> Invitation | None:
         at=mail.sent_at or mail.created_at,
         explanation=label.explanation,
         detail=mail.last_error,
-    )
-
-
-# ------------------------------------------------------------------------------------------------ conversations
-
-
-@dataclass(frozen=True)
-class ChatLine:
-    """A chat in a list, with its last message."""
-
-    chat_id: str
-    name: str
-    text: str
-    ours: bool
-    at: datetime
-
-
-@dataclass(frozen=True)
-class Bubble:
-    """A message in an open chat."""
-
-    author: str
-    author_label: str
-    ours: bool
-    text: str
-    kind: str
-    sent_at: datetime
-    fate: Label | None
-
-
-def name_chat(chat_id: str, name: str | None, phone: str | None) -> str:
-    """How a person calls a chat: the contact's name, else the number, else the address."""
-    if name:
-        return name
-    return f"+{phone}" if phone else chat_id.partition("@")[0]
-
-
-def make_chat_line(chat: Chat) -> ChatLine:
-    """A chat in a list."""
-    return ChatLine(
-        chat_id=chat.chat_id,
-        name=name_chat(chat.chat_id, chat.contact_name, chat.contact_phone),
-        text=chat.last.text,
-        ours=chat.last.author != "contact",
-        at=chat.last.sent_at,
-    )
-
-
-def make_bubble(message: Message) -> Bubble:
-    """A message in an open chat."""
-    ours = message.author != "contact"
-    return Bubble(
-        author=message.author,
-        author_label=AUTHORS[message.author],
-        ours=ours,
-        text=message.text,
-        kind=message.kind,
-        sent_at=message.sent_at,
-        fate=FATES.get(message.ack or "pending") if ours and message.author != "owner" else None,
     )
 
 

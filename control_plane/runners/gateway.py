@@ -10,6 +10,9 @@ from control_plane.errors import Problem
 from tenant_runner.contract import (
     IDEMPOTENCY_HEADER,
     TOKEN_HEADER,
+    ConversationRequest,
+    LinkCode,
+    LinkCodeRequest,
     ProcessMessageReply,
     ProcessMessageRequest,
     PurgeReport,
@@ -76,6 +79,14 @@ class RunnerGateway:
     async def refresh_code(self) -> None:
         """Have new QR codes made."""
         await self._request("POST", "/session/refresh", None, {}, self._timeout_s)
+
+    async def link_code(self, request: LinkCodeRequest) -> LinkCode:
+        """A code to type on the phone of that number."""
+        return await self._call(LinkCode, "POST", "/session/link-code", request)
+
+    async def set_automatic(self, request: ConversationRequest) -> None:
+        """Have the assistant answer in a chat, or be quiet there."""
+        await self._request("POST", "/conversation", request, {}, self._timeout_s)
 
     async def log_out(self) -> None:
         """Unlink the phone."""

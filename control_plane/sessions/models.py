@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from tenant_runner.contract import SessionReason, SessionState
 
@@ -12,9 +12,10 @@ def _never() -> datetime:
 
 
 class Session(BaseModel):
-    """A client's session as its runner reported it (`SessionChanged` without the QR code), and the runner's heartbeat.
+    """A client's session as its runner reported it (`SessionChanged` without its codes), and the runner's heartbeat.
 
     Attributes:
+        linked_phone: digits of the number that is linked, None once a code is shown again; a reconnection keeps it.
         heard_at: the last delivery of the runner.
         updated_at: the last change that a page would show.
         assistant_problem: None when the assistant answers; else as in `AssistantStatusChanged`.
@@ -37,6 +38,12 @@ class Session(BaseModel):
     phone: str | None = None
     push_name: str | None = None
     last_round_trip_at: datetime | None = None
+    refused_phone: str | None = None
+    attempt: int | None = None
+    next_attempt_at: datetime | None = None
+    page_version: str | None = None
+    memory_bytes: int | None = None
+    linked_phone: str | None = None
     heard_at: datetime | None = None
     updated_at: datetime = datetime.fromtimestamp(0, UTC)
     journal_id: str | None = None
@@ -51,6 +58,21 @@ class Session(BaseModel):
         """Whether the runner was heard of within the last `heartbeat_lost_s` seconds."""
         heard = self.heard_at or _never()
         return (now or datetime.now(UTC)) - heard < timedelta(seconds=heartbeat_lost_s)
+
+
+class TypedCode(BaseModel):
+    """A code that waits to be typed on the phone; a credential."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    client_id: str
+    text: str = Field(repr=False)
+    expires_at: datetime
+
+    @property
+    def shown(self) -> str:
+        """As WhatsApp writes it: `ABCD-1234`."""
+        return f"{self.text[:4]}-{self.text[4:]}"
 
 
 class QRCode(BaseModel):

@@ -1,10 +1,10 @@
-"""The collections `client_sessions` and `client_qr_codes`."""
+"""The collections `client_sessions`, `client_qr_codes` and `client_link_codes`."""
 
 from datetime import UTC, datetime
 from typing import Any
 
 from control_plane.database import Database, Document
-from control_plane.sessions.models import QRCode, Session
+from control_plane.sessions.models import QRCode, Session, TypedCode
 
 
 class Sessions:
@@ -12,15 +12,15 @@ class Sessions:
 
     def __init__(self, database: Database) -> None:
         self._sessions = database["client_sessions"]
-        self._codes = database["client_qr_codes"]
+        self._codes = (database["client_qr_codes"], database["client_link_codes"])
 
     async def list(self) -> dict[str, Session]:
         """Sessions by client id."""
         return {document["_id"]: _session(document) async for document in self._sessions.find()}
 
     async def delete_expired_codes(self, now: datetime) -> int:
-        """Delete QR codes past their time; returns how many."""
-        return (await self._codes.delete_many({"expires_at": {"$lt": now}})).deleted_count
+        """Delete codes past their time, to scan or to type; returns how many."""
+        return sum([(await codes.delete_many({"expires_at": {"$lt": now}})).deleted_count for codes in self._codes])
 
 
 class ClientSession:
@@ -29,6 +29,7 @@ class ClientSession:
     def __init__(self, database: Database, client_id: str) -> None:
         self._sessions = database["client_sessions"]
         self._codes = database["client_qr_codes"]
+        self._link_codes = database["client_link_codes"]
         self.client_id = client_id
 
     async def get(self) -> Session:
@@ -71,10 +72,30 @@ class ClientSession:
         """Forget the code."""
         await self._codes.delete_one({"_id": self.client_id})
 
+    async def get_link_code(self, now: datetime) -> TypedCode | None:
+        """The code that can still be typed."""
+        document = await self._link_codes.find_one({"_id": self.client_id, "expires_at": {"$gt": now}})
+        return (
+            TypedCode(client_id=self.client_id, text=document["text"], expires_at=document["expires_at"])
+            if document
+            else None
+        )
+
+    async def set_link_code(self, text: str, expires_at: datetime) -> None:
+        """Replace the code to type."""
+        await self._link_codes.update_one(
+            {"_id": self.client_id}, {"$set": {"text": text, "expires_at": expires_at}}, upsert=True
+        )
+
+    async def delete_link_code(self) -> None:
+        """Forget the code to type."""
+        await self._link_codes.delete_one({"_id": self.client_id})
+
     async def delete(self) -> None:
         """Forget the session."""
         await self._sessions.delete_one({"_id": self.client_id})
         await self.delete_code()
+        await self.delete_link_code()
 
 
 def _session(document: Document) -> Session:

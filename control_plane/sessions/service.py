@@ -1,6 +1,7 @@
 """Taking in what runners deliver: each event once, in order; and what pages show of sessions."""
 
 import logging
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +17,7 @@ from tenant_runner.contract import (
     DeliveryReceipt,
     Event,
     MessageAcknowledged,
+    MessageChanged,
     MessageRecorded,
     SessionChanged,
     SessionState,
@@ -23,6 +25,8 @@ from tenant_runner.contract import (
 )
 
 logger = logging.getLogger(__name__)
+
+TellOfLink = Callable[[str, datetime], Awaitable[None]]
 
 
 async def accept(
@@ -32,6 +36,7 @@ async def accept(
     clients: Clients,
     session: ClientSession,
     conversations: Conversations,
+    tell_of_link: TellOfLink,
     lost_after_s: float,
 ) -> DeliveryReceipt:
     """Apply a delivery: safe to repeat, in whole or in part.
@@ -39,6 +44,7 @@ async def accept(
     Every event is written before the high-water mark moves: a crash in between repeats writes that change nothing.
 
     Args:
+        tell_of_link: told of each new link with the phone's digits and the moment; may be told of one twice.
         lost_after_s: an instance that was silent for so many seconds gives way to any other.
     """
     known = await session.get()
@@ -55,32 +61,38 @@ async def accept(
     # A clock that was set back must not make a new instance look old for ever: a silent one has no rights.
     silent = not known.is_fresh(lost_after_s, now)
     if known.instance_started_at is None or delivery.started_at >= known.instance_started_at or silent:
-        await _store_session(delivery, known, session=session, now=now)
-        linked = delivery.session.phone
-        if delivery.session.state is SessionState.WORKING and linked and client.bound_phone is None:
-            bound = await clients.bind_phone(client.id, linked)
-            if bound is not None:
-                revision = bound.revision
-                logger.info("phone was bound", extra={"client_id": client.id, "last_digits": linked[-4:]})
+        is_news = await _store_session(delivery, known, session=session, now=now)
+        phone = delivery.session.phone
+        if is_news and delivery.session.state is SessionState.SCAN_QR_CODE and known.linked_phone:
+            await session.hear(linked_phone=None)
+        elif is_news and delivery.session.state is SessionState.WORKING and phone and phone != known.linked_phone:
+            # Only a new link binds: a phone that was just released stays so although it is still logged in.
+            bound = await clients.bind_phone(client.id, phone)
+            revision = bound.revision if bound else revision
+            await tell_of_link(phone, delivery.session.since)
+            # Last: what a crash interrupts is done again with the next delivery.
+            await session.hear(linked_phone=phone)
+            logger.info("phone was linked", extra={"client_id": client.id, "bound": bound is not None})
     return DeliveryReceipt(accepted_through=accepted, config_revision=revision)
 
 
-async def _store_session(delivery: Delivery, known: Session, *, session: ClientSession, now: datetime) -> None:
-    """Store the snapshot if it is news, the heartbeat in any case."""
+async def _store_session(delivery: Delivery, known: Session, *, session: ClientSession, now: datetime) -> bool:
+    """Store the snapshot if it is news, the heartbeat in any case; False for one that a newer one replaced."""
     snapshot = delivery.session
-    heard = {"heard_at": now, "config_revision": delivery.config_revision}
+    heard = {"heard_at": now, "config_revision": delivery.config_revision, "memory_bytes": delivery.memory_bytes}
     if known.instance == delivery.instance and known.version == snapshot.version:
         await session.hear(**heard, last_round_trip_at=snapshot.last_round_trip_at)
-        return
+        return True
     if known.instance == delivery.instance and snapshot.version < known.version:
-        return
+        return False
     await _store_code(snapshot, session)
-    values: dict[str, Any] = snapshot.model_dump(exclude={"qr", "qr_expires_at"})
+    values: dict[str, Any] = snapshot.model_dump(exclude={"qr", "qr_expires_at", "link_code", "link_code_expires_at"})
     values |= {"state": str(snapshot.state), "reason": str(snapshot.reason)}
     await session.set(**values, **heard, instance=delivery.instance, instance_started_at=delivery.started_at)
     if known.state != snapshot.state:
         facts = {"client_id": session.client_id, "state": str(snapshot.state), "reason": str(snapshot.reason)}
         logger.info("session changed", extra=facts)
+    return True
 
 
 async def _store_code(snapshot: SessionChanged, session: ClientSession) -> None:
@@ -88,6 +100,10 @@ async def _store_code(snapshot: SessionChanged, session: ClientSession) -> None:
         await session.set_code(snapshot.qr, snapshot.qr_expires_at, snapshot.version)
     else:
         await session.delete_code()
+    if snapshot.state is SessionState.SCAN_QR_CODE and snapshot.link_code and snapshot.link_code_expires_at:
+        await session.set_link_code(snapshot.link_code, snapshot.link_code_expires_at)
+    else:
+        await session.delete_link_code()
 
 
 async def _apply(event: Event, *, session: ClientSession, conversations: Conversations) -> None:
@@ -95,14 +111,16 @@ async def _apply(event: Event, *, session: ClientSession, conversations: Convers
         case MessageRecorded() as message:
             await conversations.record(message)
             await session.set_last_message(message.sent_at)
+        case MessageChanged() as change:
+            await conversations.change(change)
         case MessageAcknowledged(message_id=message_id, ack=ack):
             await conversations.acknowledge(message_id, ack)
         case ThreadChanged() as thread:
             await conversations.set_thread(thread)
         case ConversationStatusChanged(chat_id=None, status=status):
             await session.set(automatic=status == "automatic")
-        case ConversationStatusChanged(chat_id=str(chat_id), status=status, reason=reason):
-            await conversations.set_status(chat_id, status, reason, event.timestamp)
+        case ConversationStatusChanged(chat_id=str(chat_id), status=status, reason=reason, until=until):
+            await conversations.set_status(chat_id, status, reason, event.timestamp, until=until)
         case AssistantStatusChanged(problem=problem, detail=detail):
             await session.set(
                 assistant_problem=problem,

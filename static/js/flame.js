@@ -52,8 +52,12 @@
       try {
         await navigator.clipboard.writeText(source.value);
       } catch {
+        // Browsers give the clipboard only to pages that came by HTTPS, and copy only from a field that can be seen.
+        const hidden = source.type === "hidden";
+        if (hidden) source.type = "text";
         source.select();
         document.execCommand("copy");
+        if (hidden) source.type = "hidden";
       }
       const label = copy.querySelector("[data-label]");
       const before = label.textContent;
@@ -94,7 +98,20 @@
     }, 10_000);
   }
 
+  // What the reader opened stays open when the part around it is replaced.
+  const opened = new Set();
+  document.addEventListener(
+    "toggle",
+    (event) => {
+      if (!event.target.id) return;
+      if (event.target.open) opened.add(event.target.id);
+      else opened.delete(event.target.id);
+    },
+    true,
+  );
+
   document.addEventListener("htmx:load", (event) => {
+    opened.forEach((id) => document.getElementById(id)?.setAttribute("open", ""));
     showLocalTimes(event.target.parentElement || document);
     countDown();
   });

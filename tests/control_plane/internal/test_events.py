@@ -1,17 +1,22 @@
 """What runners are told and what they tell: each event once, whatever happens to the delivery."""
 
 import asyncio
+import contextlib
 import io
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx2
+import pytest
 import zxingcpp
+from fastapi import FastAPI, Request
 from PIL import Image
 
 from control_plane.sessions.models import Session
 from control_plane.sessions.repository import ClientSession
 from tenant_runner.contract import RunnerConfig
+from tests.control_plane.portal.site import serve
 from tests.control_plane.site import Site, change, event, message
 
 CHAT = "5491122223333@c.us"
@@ -29,6 +34,20 @@ def working(version: int = 2, phone: str = "5491122223333") -> dict[str, Any]:
 
 async def session_of(site: Site, client_id: str) -> Session:
     return await ClientSession(site.database, client_id).get()
+
+
+@contextlib.asynccontextmanager
+async def answering(port: int, answer: dict[str, Any]) -> AsyncIterator[list[Any]]:
+    """A runner that answers everything the same; what it was asked."""
+    app, asked = FastAPI(), list[Any]()
+
+    @app.post("/{path:path}")
+    async def take(request: Request) -> dict[str, Any]:
+        asked.append(await request.json() if await request.body() else None)
+        return answer
+
+    async with serve(app, port):
+        yield asked
 
 
 def receipt(response: httpx2.Response) -> dict[str, int]:
@@ -225,6 +244,47 @@ async def test_a_code_past_its_time_is_not_shown(site: Site) -> None:
     assert (await site.visitor.get(f"/api/client/{client.slug}/qr")).status_code == 404
 
 
+async def test_a_code_to_type_is_kept_apart_while_it_works_and_removed_on_linking(site: Site) -> None:
+    client = await site.create()
+    runner = site.runner(client)
+    expires = (datetime.now(UTC) + timedelta(seconds=180)).isoformat()
+    shown = {"reason": "link_code_shown", "link_code": "WXYZ6789", "link_code_expires_at": expires}
+
+    await runner.deliver(session=scan() | shown)
+
+    status = await site.visitor.get(f"/api/client/{client.slug}/status")
+    assert status.json()["reason"] == "link_code_shown"
+    assert status.json()["link_code_expires_at"]
+    assert "WXYZ" not in status.text
+    assert "WXYZ" not in str(await site.database["client_sessions"].find_one({"_id": client.id}))
+    kept = await site.database["client_link_codes"].find_one({"_id": client.id})
+    assert kept is not None
+    assert kept["text"] == "WXYZ6789"
+    await runner.deliver(session=working())
+    assert await site.database["client_link_codes"].count_documents({}) == 0
+
+
+async def test_a_code_to_type_is_made_by_the_runner_and_never_logged(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = await site.create()
+    caplog.set_level("DEBUG", logger="control_plane")
+    path = f"/api/client/{client.slug}/link-code"
+    wrong = await site.visitor.post(path, json={"phone": "no number"})
+    async with answering(client.port, {"code": "WXYZ6789", "expires_at": datetime.now(UTC).isoformat()}) as asked:
+        made = await site.visitor.post(path, json={"phone": "+54 9 11 5555 1234"})
+        many = [(await site.visitor.post(path, json={"phone": "5491155551234"})).status_code for _ in range(7)]
+
+    assert (made.status_code, made.json()["code"], made.headers["cache-control"]) == (200, "WXYZ-6789", "no-store")
+    assert asked[0] == {"phone": "5491155551234"}
+    assert (wrong.status_code, many[-1]) == (422, 429)
+    assert "no number" not in wrong.text
+    for record in caplog.records:
+        if record.name.startswith("control_plane"):
+            assert "WXYZ" not in str(vars(record))
+            assert "5491155551234" not in str(vars(record))
+
+
 async def test_a_paused_client_shows_no_code(site: Site) -> None:
     client = await site.create()
     await site.runner(client).deliver(session=scan())
@@ -288,6 +348,53 @@ async def test_the_first_phone_is_bound_once_and_the_runner_learns_of_it(site: S
     now = await site.clients.get(client.id)
     assert now is not None
     assert (other["config_revision"], now.bound_phone) == (2, "5491122223333")
+
+
+async def test_each_new_link_is_told_to_the_owner_once_with_the_number_masked(site: Site) -> None:
+    client = await site.create()
+    runner = site.runner(client)
+    await runner.deliver(session=scan())
+    await runner.deliver(session=working())
+    # Told again, and connected again after a restart: the same link.
+    await runner.deliver(session=working())
+    await runner.deliver(session=working(version=3) | {"state": "STARTING", "reason": "reconnecting"})
+    await runner.deliver(session=working(version=4))
+    [mail] = await site.database["emails"].find({"client_id": client.id, "kind": "linked"}).to_list()
+    assert mail["to"] == "ana@example.com"
+    assert mail["facts"]["phone"].endswith("3333")
+    assert "5491122223333" not in str(mail)
+
+    await runner.deliver(session=scan(version=5))
+    later = {"since": (datetime.now(UTC) + timedelta(seconds=1)).isoformat()}
+    await runner.deliver(session=working(version=6) | later)
+    assert await site.database["emails"].count_documents({"kind": "linked"}) == 2
+
+
+async def test_a_released_phone_is_logged_out_and_the_next_one_is_bound(site: Site) -> None:
+    client = await site.create()
+    runner = site.runner(client)
+    path = f"/api/admin/clients/{client.id}/release-phone"
+    await runner.deliver(session=scan())
+    await runner.deliver(session=working())
+    away = await site.api.post(path)
+    kept = await site.clients.get(client.id)
+    async with answering(client.port, {}) as asked:
+        released = await site.api.post(path)
+    # A delivery that was under way while it was logged out binds it no more.
+    await runner.deliver(session=working(version=3))
+    free = await site.clients.get(client.id)
+    await runner.deliver(session=scan(version=4))
+    again = await site.api.post(path)
+    await runner.deliver(session=working(version=5, phone="5491199998888"))
+    other = await site.clients.get(client.id)
+
+    assert (away.status_code, away.json()["type"]) == (503, "/problems/runner-unreachable")
+    assert (released.status_code, released.json()["bound_phone"], len(asked)) == (200, None, 1)
+    assert again.status_code == 200
+    assert kept is not None
+    assert free is not None
+    assert other is not None
+    assert (kept.bound_phone, free.bound_phone, other.bound_phone) == ("5491122223333", None, "5491199998888")
 
 
 async def test_an_admins_change_reaches_the_runner_by_the_next_receipt(site: Site) -> None:

@@ -19,7 +19,7 @@ from control_plane.clients.service import create_client, landing_url
 from control_plane.database import Database
 from control_plane.mail.models import Mail
 from control_plane.mail.repository import Mails
-from control_plane.mail.service import deliver_due, invite, latest_invitation
+from control_plane.mail.service import deliver_due, invite, latest_invitation, tell_of_link
 from control_plane.security import open_cipher
 from control_plane.settings import Settings
 from tests.conftest import find_free_port
@@ -257,3 +257,25 @@ async def test_a_sender_that_died_loses_its_claim(
         assert await deliver_due(mails=mails, clients=clients, settings=mail_settings) == 0
         await make_due(mails, mail.id)
         assert await deliver_due(mails=mails, clients=clients, settings=mail_settings) == 1
+
+
+async def test_the_owner_reads_which_phone_was_linked_when_and_what_to_do(
+    server: Server, client: Client, mails: Mails, clients: Clients, mail_settings: Settings
+) -> None:
+    linked_at = datetime(2026, 11, 21, 8, 30, tzinfo=UTC)
+    await invite(client, mails=mails)
+    for _ in range(2):
+        await tell_of_link(client, "5491155554821", linked_at, mails=mails)
+    async with server.running(mail_settings.smtp_port):
+        assert await deliver_due(mails=mails, clients=clients, settings=mail_settings) == 2
+    [message] = [message for message in server.received if "Se vinculó un teléfono" in message["subject"]]
+    for kind in ("plain", "html"):
+        part = message.get_body((kind,))
+        assert part is not None
+        text = part.get_content()
+        assert "••• ••• 4821" in text
+        assert "5491155554821" not in text
+        assert "21 nov 2026, 08:30 UTC" in text
+        assert "Si no fuiste vos:" in text
+    # The portal goes on showing what became of the invitation.
+    assert (await newest(client, mails)).kind == "invitation"

@@ -30,6 +30,7 @@ from tests.conftest import wait_for
 PASSWORD = "a long password of one's own"
 STATES = {
     SessionReason.CODE_SHOWN: SessionState.SCAN_QR_CODE,
+    SessionReason.LINK_CODE_SHOWN: SessionState.SCAN_QR_CODE,
     SessionReason.CODE_EXPIRED: SessionState.SCAN_QR_CODE,
     SessionReason.WRONG_NUMBER: SessionState.SCAN_QR_CODE,
     SessionReason.UNLINKED: SessionState.SCAN_QR_CODE,
@@ -142,6 +143,9 @@ class Runner:
             self.asked.append((path, await request.json() if await request.body() else None))
             if path == "process-message":
                 return JSONResponse({"reply": "Abrimos a las <b>ocho</b>."})
+            if path == "session/link-code":
+                expires = datetime.now(UTC) + timedelta(seconds=180)
+                return JSONResponse({"code": "ABCD1234", "expires_at": expires.isoformat()})
             return JSONResponse({}, 202)
 
 

@@ -252,6 +252,24 @@ async def test_a_problem_of_the_assistant_says_what_to_do(portal: Site) -> None:
     assert "You exceeded your current quota &lt;plan&gt;" in page
 
 
+async def test_a_bound_number_is_released_by_a_button_and_an_absent_runner_is_told(portal: Site) -> None:
+    client = await portal.add_client()
+    address = f"/admin/clients/{client.id}"
+    await portal.clients.bind_phone(client.id, "5491155554821")
+    await portal.report(client, SessionReason.CONNECTED, phone="5491155554821", linked_phone="5491155554821")
+    assert "Liberar el número" in (await portal.get(address)).text
+
+    await portal.post(f"{address}/release-phone")
+    assert "El número no se liberó" in (await portal.get(address)).text
+    async with open_runner(portal, client) as runner:
+        await portal.post(f"{address}/release-phone")
+
+    assert runner.asked == [("session/logout", None)]
+    page = (await portal.get(address)).text
+    assert "El número quedó libre" in page
+    assert "Liberar el número" not in page
+
+
 async def test_an_unknown_client_is_a_page_that_leads_back(portal: Site) -> None:
     page = await portal.get("/admin/clients/nobody")
 

@@ -13,14 +13,20 @@ from babel.messages.pofile import read_po
 import control_plane
 from control_plane.errors import Problem
 from control_plane.mail.models import MailState
-from control_plane.portal import texts
+from control_plane.portal import chat_texts, texts
 from control_plane.problem_texts import PROBLEM_TEXTS
 from control_plane.retention.models import RunState
 from control_plane.runners.models import RunnerState
 from control_plane.session_text import _OF_REASON, ASSISTANT_PROBLEMS, SESSION_TEXTS, Situation
 from control_plane.settings import REPOSITORY
 from control_plane.web import LOCALES, render_email, translate
-from tenant_runner.contract import AssistantStatusChanged, MessageAcknowledged, MessageRecorded, SessionReason
+from tenant_runner.contract import (
+    AssistantStatusChanged,
+    ConversationStatusChanged,
+    MessageAcknowledged,
+    MessageRecorded,
+    SessionReason,
+)
 
 
 def _read(language: str) -> Catalog:
@@ -103,13 +109,15 @@ def test_every_problem_of_an_assistant_and_every_fate_has_its_words() -> None:
     assert set(texts.FATES) == set(get_args(MessageAcknowledged.model_fields["ack"].annotation))
     assert set(texts.AUTHORS) == set(get_args(MessageRecorded.model_fields["author"].annotation))
     assert {str(state) for state in RunState} <= set(texts.CLEANUP_STATES)
+    assert set(chat_texts.STATUSES) == set(get_args(ConversationStatusChanged.model_fields["status"].annotation))
     assert len(MailState) == len(texts.MAIL_STATES)
     assert set(texts.PROCESS_STATES) == {str(state) for state in RunnerState}
 
 
 def test_every_icon_is_in_the_font() -> None:
     css = (REPOSITORY / "static" / "vendor" / "tabler-icons.min.css").read_text()
-    labels = [value for table in vars(texts).values() if isinstance(table, dict) for value in table.values()]
+    tables = [table for module in (texts, chat_texts) for table in vars(module).values() if isinstance(table, dict)]
+    labels = [value for table in tables for value in table.values()]
     icons = {label.icon for label in labels if isinstance(label, texts.Label)}
     icons |= {text.icon for text in SESSION_TEXTS.values()}
 
