@@ -25,13 +25,14 @@ from control_plane.retention.repository import CleanupRuns
 from control_plane.runners.gateway import RunnerGateway
 from control_plane.runners.launchers import open_launcher
 from control_plane.runners.launchers.base import Launcher, LauncherUnavailable
+from control_plane.runners.models import Heard
 from control_plane.runners.purge import purge_client
 from control_plane.runners.reconcile import Reconciler
 from control_plane.runners.repository import Runners
 from control_plane.security import Cipher, open_cipher
 from control_plane.sessions.repository import Sessions
 from control_plane.settings import Settings
-from tenant_runner.contract import PurgeReport
+from tenant_runner.contract import PurgeReport, SessionReason, SessionState
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +40,8 @@ LEASE_S = 15.0
 RENEW_S = 4.0
 LOOK_S = 1.0
 STOP_DEADLINE_S = 5.0
+# A browser that waits for WhatsApp to come back has started: it does not hold up the others.
+COMING_UP = frozenset({SessionReason.PREPARING, SessionReason.SYNCING})
 
 
 @dataclass
@@ -76,11 +79,15 @@ async def reconcile_runners(context: Context) -> None:
     if wanted == context.seen and not due and not context.reconciler.is_unsettled:
         return
     sessions = await Sessions(context.database).list()
-    heard_at = {client_id: s.heard_at for client_id, s in sessions.items() if s.heard_at is not None}
+    heard = {
+        client_id: Heard(s.heard_at, s.state is SessionState.STARTING and s.reason in COMING_UP)
+        for client_id, s in sessions.items()
+        if s.heard_at is not None
+    }
     # Remembered before the pass: one that fails is repeated at the next interval, not at every look.
     context.seen, context.reconciled_at = wanted, now
     try:
-        await context.reconciler.reconcile(clients, heard_at)
+        await context.reconciler.reconcile(clients, heard)
     except LauncherUnavailable as error:
         logger.warning("supervisord did not answer", extra={"error": str(error)})
 

@@ -63,6 +63,7 @@ class Settings(BaseSettings):
     reconcile_interval_s: float = 5.0
     runner_timeout_s: float = 30.0
     heartbeat_lost_s: float = 45.0
+    parallel_starts: int | None = Field(default=None, ge=1)
 
     # Conversations
     debounce_s: float = 5.0
@@ -136,6 +137,11 @@ class Settings(BaseSettings):
     def programs_directory(self) -> Path:
         """supervisord's program files, one per client."""
         return self.data_directory / "supervisor" / "conf.d"
+
+    @property
+    def start_places(self) -> int:
+        """How many browsers may start at once: as many as there are processor cores, at least two, unless set."""
+        return self.parallel_starts or max(2, len(os.sched_getaffinity(0)))
 
     def environment(self, name: str) -> Environment | None:
         """The environment of that name; None if the installation no longer has it.

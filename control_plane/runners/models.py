@@ -1,5 +1,6 @@
 """What the reconciler knows of a client's runner, for itself and for the portal."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
@@ -22,11 +23,27 @@ class RunnerState(StrEnum):
     LOST = "lost"
 
 
+@dataclass(frozen=True)
+class Heard:
+    """What a runner said last.
+
+    Attributes:
+        at: when that was.
+        is_starting: its session was still in its first phases: its browser is the one that takes the machine's time.
+    """
+
+    at: datetime
+    is_starting: bool = False
+
+
 class Runner(BaseModel):
     """One document of `runners`.
 
     Attributes:
         message: what is wrong, in plain words, with what happens next; None when nothing is.
+        since: when it got into this state.
+        waiting_since: when it began to wait for its start, None when it does not wait.
+        ahead: how many wait before it, None when it does not wait.
         applied_restarts: how many of the restarts that people asked for were done.
         run: the process that was seen last; another one that nobody asked for means a crash.
         brake: counts crashes, and holds what crashes again and again.
@@ -39,6 +56,8 @@ class Runner(BaseModel):
     state: RunnerState = RunnerState.STOPPED
     message: str | None = None
     since: datetime | None = None
+    waiting_since: datetime | None = None
+    ahead: int | None = None
     applied_restarts: int = 0
     run: str | None = None
     brake: Brake = Brake()

@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 import shutil
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,17 +25,14 @@ from control_plane.runners.launchers.base import (
     ProcessState,
     RunnerSpec,
 )
-from control_plane.runners.models import Runner, RunnerState
+from control_plane.runners.models import Heard, Runner, RunnerState
 from control_plane.runners.repository import Runners
+from control_plane.runners.starts import StartQueue, count_starting
 from control_plane.security import CannotDecrypt
 from control_plane.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-# How many browsers may start at once on this machine.
-PARALLEL_STARTS = 3
-# A start that has not been heard of for so long does not hold up the others any more.
-START_PATIENCE = timedelta(seconds=60)
 # A runner that runs but is not heard of for this many times the heartbeat's bound is asked itself, and restarted when
 # it does not answer; after each such restart it has twice as long.
 SILENCE_FACTOR = 4
@@ -72,11 +69,16 @@ class Reconciler:
     finish_deletion: Callable[[str], Awaitable[None]]
     is_unsettled: bool = field(default=True, init=False)
     _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict, init=False)
-    _free_places: int = field(default=0, init=False)
+    _queue: StartQueue = field(default_factory=lambda: StartQueue(0, (), datetime.now(UTC)), init=False)
+    _starts: set[str] = field(default_factory=set, init=False)
     _not_before: dict[str, datetime] = field(default_factory=dict, init=False)
 
-    async def reconcile(self, clients: list[Client], heard_at: dict[str, datetime]) -> None:
+    async def reconcile(self, clients: list[Client], heard: Mapping[str, Heard]) -> None:
         """One pass; safe to repeat and to interrupt anywhere. Changes nothing when all is as wanted.
+
+        Args:
+            clients: everybody, with what is wanted.
+            heard: what each runner said last, by client.
 
         Raises:
             LauncherUnavailable: nothing is known of any runner; the next pass tries again.
@@ -92,9 +94,8 @@ class Reconciler:
             for client in idle:
                 await self.runners.show(known.get(client.id, Runner(client_id=client.id)), RunnerState.LOST, str(error))
             raise
-        self._free_places = PARALLEL_STARTS - sum(_is_starting(runner, heard_at) for runner in observed.values())
-        # The oldest first: whoever waits longest.
-        for client in sorted(idle, key=lambda client: client.updated_at):
+        self._line_up([client for client in idle if client.id not in problems], known, observed, heard)
+        for client in idle:
             runner = known.get(client.id, Runner(client_id=client.id))
             seen = observed.get(client.id, ObservedRunner(client.id, ProcessState.ABSENT))
             if client.deleting_since is not None:
@@ -102,12 +103,32 @@ class Reconciler:
             elif problem := problems.get(client.id):
                 await self.runners.show(runner, RunnerState.FAILED, problem)
             else:
-                self._begin(runner, self._reconcile_one(client, runner, seen, heard_at.get(client.id)))
+                self._begin(runner, self._reconcile_one(client, runner, seen, heard.get(client.id)))
         for orphan in observed.keys() - {client.id for client in clients} - busy:
             self._begin(Runner(client_id=orphan), self._remove_orphan(orphan))
         if self._tasks:
             await asyncio.wait(self._tasks.values(), timeout=PASS_S)
         self.is_unsettled |= bool(self._tasks)
+
+    def _line_up(
+        self,
+        clients: Iterable[Client],
+        known: Mapping[str, Runner],
+        observed: Mapping[str, ObservedRunner],
+        heard: Mapping[str, Heard],
+    ) -> None:
+        """Say whose turn it is; whoever cannot start anyhow takes nobody's place."""
+        now = datetime.now(UTC)
+        waiting = []
+        for client in clients:
+            runner = known.get(client.id, Runner(client_id=client.id))
+            seen = observed.get(client.id)
+            wants = client.wanted is Wanted.CONNECTED and client.deleting_since is None
+            at_rest = seen is None or seen.state not in PRESENT
+            if wants and at_rest and not runner.brake.is_on(now) and is_free(client.port):
+                waiting.append((client, runner))
+        starting = count_starting(observed.values(), heard, also=self._starts)
+        self._queue = StartQueue(self.settings.start_places - starting, waiting, now)
 
     async def settle(self) -> None:
         """Return when everything that was begun has ended."""
@@ -170,9 +191,7 @@ class Reconciler:
 
     # ------------------------------------------------------------------------------------------ one client
 
-    async def _reconcile_one(
-        self, client: Client, runner: Runner, seen: ObservedRunner, heard: datetime | None
-    ) -> None:
+    async def _reconcile_one(self, client: Client, runner: Runner, seen: ObservedRunner, heard: Heard | None) -> None:
         now = datetime.now(UTC)
         if client.wanted is Wanted.DISCONNECTED:
             await self._keep_stopped(client, runner, seen)
@@ -188,7 +207,7 @@ class Reconciler:
         if runner.brake.is_on(now):
             await self._hold(runner, seen)
         elif seen.state is ProcessState.RUNNING:
-            await self._watch(client, runner, seen, heard, now)
+            await self._watch(client, runner, seen, heard.at if heard else None, now)
         elif seen.state in (ProcessState.STARTING, ProcessState.STOPPING, ProcessState.BACKOFF):
             self.is_unsettled = True
             dying = seen.state is ProcessState.BACKOFF
@@ -215,16 +234,19 @@ class Reconciler:
             await self.runners.show(runner, RunnerState.FAILED, message)
             return
         self.is_unsettled = True
-        if in_turn and self._free_places <= 0:
-            await self.runners.show(runner, RunnerState.WAITING, "others start first; this one follows")
+        before = self._queue.count_before(client.id) if in_turn else None
+        if before is not None:
+            await self.runners.show_waiting(runner, before, self._queue.at)
             return
-        self._free_places -= 1
+        self._starts.add(client.id)
         try:
             await self.launcher.start(client.id)
+            started = await self.launcher.get(client.id)
         except LauncherRefused:
             await self.runners.remember(runner, brake=runner.brake.hold(datetime.now(UTC)), run=None)
             raise
-        started = await self.launcher.get(client.id)
+        finally:
+            self._starts.discard(client.id)
         runner = await self.runners.remember(runner, run=started.run, brake=runner.brake.tried())
         await self.runners.show(runner, RunnerState.STARTING)
 
@@ -341,13 +363,3 @@ class Reconciler:
         logger.warning("runner of no client is being removed", extra={"client_id": client_id})
         await self.launcher.remove(client_id)
         await self.runners.delete(client_id)
-
-
-def _is_starting(runner: ObservedRunner, heard_at: dict[str, datetime]) -> bool:
-    """Whether a process was started and has not been heard of since: its browser is the one that takes the time."""
-    if runner.state not in (ProcessState.STARTING, ProcessState.RUNNING) or runner.started_at is None:
-        return False
-    heard = heard_at.get(runner.client_id)
-    if heard is not None and heard > runner.started_at:
-        return False
-    return datetime.now(UTC) - runner.started_at < START_PATIENCE

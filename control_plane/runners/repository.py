@@ -34,9 +34,25 @@ class Runners:
 
     async def show(self, known: Runner, state: RunnerState, message: str | None = None) -> Runner:
         """Store what the portal shows, if it is another thing than before, and answer the runner with it."""
-        if (known.state, known.message) == (state, message):
+        since = known.since if known.state == state and known.since else datetime.now(UTC)
+        values: dict[str, Any] = {"state": state, "message": message, "waiting_since": None, "ahead": None}
+        if all(getattr(known, name) == value for name, value in values.items()):
             return known
-        return await self.remember(known, state=state, message=message, since=datetime.now(UTC))
+        return await self.remember(known, **values, since=since)
+
+    async def show_waiting(self, known: Runner, ahead: int, now: datetime) -> Runner:
+        """Store that it waits for its start, behind so many others, and answer the runner with it."""
+        if known.state is RunnerState.WAITING and known.ahead == ahead:
+            return known
+        is_new = known.state is not RunnerState.WAITING
+        return await self.remember(
+            known,
+            state=RunnerState.WAITING,
+            message=f"waiting to start, {ahead} before it",
+            since=now if is_new else known.since,
+            waiting_since=known.waiting_since or now,
+            ahead=ahead,
+        )
 
     async def delete(self, client_id: str) -> None:
         """Forget a runner."""

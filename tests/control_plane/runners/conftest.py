@@ -8,7 +8,6 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ import pytest
 from control_plane.clients.models import Client, StoredAutomaticAssistant, Wanted
 from control_plane.database import Database
 from control_plane.runners.launchers.supervisord import SupervisordLauncher
-from control_plane.runners.models import Runner, RunnerState
+from control_plane.runners.models import Heard, Runner, RunnerState
 from control_plane.runners.reconcile import Reconciler
 from control_plane.runners.repository import Runners
 from control_plane.settings import Settings
@@ -154,7 +153,7 @@ class Site:
         self.reconciler = reconciler
         self.supervisord = supervisord
         self.clients: dict[str, Client] = {}
-        self.heard_at: dict[str, datetime] = {}
+        self.heard: dict[str, Heard] = {}
         self.deleted: list[str] = []
 
     def add(self, client_id: str, behaviour: str = "steady", **values: Any) -> Client:
@@ -180,7 +179,7 @@ class Site:
 
     async def look(self) -> None:
         """One pass."""
-        await self.reconciler.reconcile(list(self.clients.values()), self.heard_at)
+        await self.reconciler.reconcile(list(self.clients.values()), self.heard)
 
     async def runner(self, client_id: str) -> Runner:
         return await self.reconciler.runners.get(client_id)

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from control_plane.clients.models import Client
-from control_plane.runners import reconcile
+from control_plane.runners import reconcile, starts
 from control_plane.runners.launchers.base import UP, LauncherUnavailable
-from control_plane.runners.models import RunnerState
+from control_plane.runners.models import Heard, RunnerState
 from control_plane.security import CannotDecrypt
 from control_plane.settings import Settings
 from tests.control_plane.runners.conftest import Site
@@ -162,26 +162,89 @@ async def test_a_restarted_supervisord_gets_its_runners_back_and_nobody_is_blame
     assert site.supervisord.starts("idle") == []
 
 
-async def test_many_clients_start_a_few_at_a_time(site: Site) -> None:
-    ids = [f"c{number}" for number in range(20)]
-    for client_id in ids:
-        site.add(client_id)
+def hear(site: Site, client_id: str, *, is_starting: bool = False) -> None:
+    """A runner says something after its start, which supervisord tells in whole seconds."""
+    site.heard[client_id] = Heard(datetime.now(UTC) + timedelta(seconds=1), is_starting)
+
+
+async def test_many_clients_start_a_few_at_a_time_the_oldest_first_and_each_is_told_its_place(site: Site) -> None:
+    site.reconciler.settings = reach(site.reconciler.settings, parallel_starts=3)
+    ids = [f"c{number}" for number in range(12)]
+    for age, client_id in enumerate(ids):
+        site.add(client_id, updated_at=datetime.now(UTC) - timedelta(minutes=age))
     ends = time.monotonic() + 60
-    most = 0
-    while len(site.heard_at) < len(ids):
+    order: list[str] = []
+    while len(site.heard) < len(ids):
         await site.look()
         await site.reconciler.settle()
         up = {i for i, seen in (await site.reconciler.launcher.list()).items() if seen.state in UP}
-        most = max(most, len(up - site.heard_at.keys()))
-        states = {runner.state for runner in (await site.reconciler.runners.list()).values()}
-        assert states <= {RunnerState.WAITING, RunnerState.STARTING, RunnerState.RUNNING}
+        order += sorted((i for i in up if i not in order), key=ids.index, reverse=True)
+        coming = up - site.heard.keys()
+        assert 1 <= len(coming) <= 3
+        runners = await site.reconciler.runners.list()
+        waiting = sorted((r for r in runners.values() if r.state is RunnerState.WAITING), key=lambda r: r.ahead or 0)
+        assert [runner.ahead for runner in waiting] == list(range(len(ids) - len(up)))
+        assert [runner.client_id for runner in waiting] == [i for i in reversed(ids) if i not in up]
+        if waiting:
+            assert waiting[-1].message == f"waiting to start, {len(waiting) - 1} before it"
         assert time.monotonic() < ends
-        site.heard_at |= {
-            client_id: datetime.now(UTC) + timedelta(seconds=1) for client_id in up - site.heard_at.keys()
-        }
-    assert most == reconcile.PARALLEL_STARTS
+        hear(site, coming.pop())
+    assert order == ids[::-1]
     await site.until_state(RunnerState.RUNNING, *ids)
     assert all(len(site.supervisord.starts(client_id)) == 1 for client_id in ids)
+    assert {(r.ahead, r.waiting_since, r.message) for r in (await site.reconciler.runners.list()).values()} == {
+        (None, None, None)
+    }
+
+
+async def test_a_start_takes_its_place_until_its_session_came_up_or_for_a_bounded_time(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.reconciler.settings = reach(site.reconciler.settings, parallel_starts=1)
+    site.add("acme")
+    await site.until_state(RunnerState.RUNNING, "acme")
+    site.add("bolt")
+    hear(site, "acme", is_starting=True)
+    for _ in range(2):
+        await site.look()
+        assert (await site.runner("bolt")).state is RunnerState.WAITING
+    hear(site, "acme")
+    await site.until_state(RunnerState.RUNNING, "bolt")
+    site.add("core")
+    await site.until_state(RunnerState.WAITING, "core")
+    monkeypatch.setattr(starts, "START_PATIENCE", timedelta(seconds=1))
+    await site.until_state(RunnerState.RUNNING, "core")
+
+
+async def test_who_cannot_start_takes_nobodys_place(site: Site) -> None:
+    site.reconciler.settings = reach(site.reconciler.settings, parallel_starts=1)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        old = datetime.now(UTC) - timedelta(days=1)
+        site.add("taken", port=other.getsockname()[1], updated_at=old)
+        site.add("gone", environment="gone", updated_at=old)
+        site.add("bolt")
+        await site.until_state(RunnerState.RUNNING, "bolt")
+        assert (await site.runner("taken")).state is RunnerState.FAILED
+
+
+async def test_whoever_waits_keeps_its_place_before_those_that_come_later(site: Site) -> None:
+    site.reconciler.settings = reach(site.reconciler.settings, parallel_starts=1)
+    site.add("acme")
+    await site.until_state(RunnerState.RUNNING, "acme")
+    site.add("first")
+    await site.until_state(RunnerState.WAITING, "first")
+    began = (await site.runner("first")).waiting_since
+    # Changed lately, and not at all: neither is how long somebody waits.
+    site.add("later", updated_at=datetime.now(UTC) - timedelta(days=1))
+    site.add("first", updated_at=datetime.now(UTC))
+    await site.until_state(RunnerState.WAITING, "first", "later")
+    assert [(await site.runner(i)).ahead for i in ("first", "later")] == [0, 1]
+    assert (await site.runner("first")).waiting_since == began
+    hear(site, "acme")
+    await site.until_state(RunnerState.RUNNING, "first")
+    assert (await site.runner("later")).ahead == 0
 
 
 async def test_a_port_that_another_program_took_is_said_and_mends_itself(site: Site) -> None:
@@ -274,7 +337,7 @@ async def test_a_silent_runner_that_answers_is_left_alone(site: Site) -> None:
     assert site.reconciler.settings.internal_url in (shown.message or "")
     assert len(site.supervisord.starts("acme")) == 1
     site.reconciler.settings = reach(site.reconciler.settings, heartbeat_lost_s=45)
-    site.heard_at["acme"] = datetime.now(UTC)
+    site.heard["acme"] = Heard(datetime.now(UTC))
     await site.look()
     assert (await site.runner("acme")).message is None
 
