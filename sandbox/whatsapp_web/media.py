@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 PREFIX = "/mms/"
+MAX_BYTES = 100 * 2**20
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 
 

@@ -7,7 +7,10 @@ from sandbox.whatsapp_web.accounts import Account, Message
 from sandbox.whatsapp_web.network import Network
 from sandbox.whatsapp_web.pages import Page
 
-_KEPT_FIELDS = ("body", "type", "caption", "mimetype", "filename", "size", "quotedStanzaID")
+_FILE_FIELDS = ("mimetype", "filename", "size", "duration", "caption")
+_PLACE_FIELDS = ("directPath", "filehash", "encFilehash", "mediaKey", "mediaKeyTimestamp")
+_QUOTE_FIELDS = ("quotedStanzaID", "quotedParticipant", "quotedMsg")
+_KEPT_FIELDS = ("body", "type", *_FILE_FIELDS, *_PLACE_FIELDS, *_QUOTE_FIELDS)
 
 
 async def look_up(network: Network, page: Page, frame: dict[str, Any]) -> dict[str, Any]:
@@ -26,6 +29,10 @@ async def send(network: Network, page: Page, frame: dict[str, Any]) -> dict[str,
     known = account.find_message(sent["id"])
     if known is not None and frame.get("retry"):
         return {"ok": True, "t": known["t"]}
+    # What counts is the file that arrived, not what the page says of it.
+    file = network.media.find(sent["directPath"]) if sent.get("directPath") else None
+    if file is not None:
+        sent["size"] = file.stat().st_size
     is_person = sent["to"].endswith(("@c.us", "@lid"))
     contact = account.reach(sent["to"]) if is_person else None
     facts = {
@@ -35,6 +42,8 @@ async def send(network: Network, page: Page, frame: dict[str, Any]) -> dict[str,
         "body": sent.get("body"),
         "type": sent.get("type", "chat"),
         "device": page.device.id if page.device else None,
+        "quoted": sent.get("quotedStanzaID"),
+        **({name: sent.get(name) for name in _FILE_FIELDS} if file is not None else {}),
     }
     if reason := _refusal(account, is_known=contact is not None or not is_person):
         account.log("refused", reason=reason, **facts)

@@ -15,7 +15,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from sandbox.whatsapp_web import linking, messaging
-from sandbox.whatsapp_web.media import PREFIX
+from sandbox.whatsapp_web.media import MAX_BYTES, PREFIX
 from sandbox.whatsapp_web.network import Network
 from sandbox.whatsapp_web.pages import Page
 
@@ -60,6 +60,16 @@ def create_app(network: Network) -> Starlette:
         file = network.media.find(request.path_params["token"])
         return FileResponse(file, media_type="application/octet-stream") if file else Response(status_code=404)
 
+    async def take_file(request: Request) -> Response:
+        if network.is_down:
+            return Response(status_code=503)
+        data = bytearray()
+        async for chunk in request.stream():
+            data += chunk
+            if len(data) > MAX_BYTES:
+                return Response(status_code=413)
+        return JSONResponse(network.media.put(bytes(data)))
+
     async def talk(websocket: WebSocket) -> None:
         await _talk(network, websocket)
 
@@ -67,6 +77,7 @@ def create_app(network: Network) -> Starlette:
         routes=[
             Route("/", show_page),
             Route("/qr", draw_qr, methods=["POST"]),
+            Route(PREFIX, take_file, methods=["POST"]),
             Route(f"{PREFIX}{{token}}", give_file),
             WebSocketRoute("/ws/chat", talk),
             Mount("/static", StaticFiles(directory=FILES)),

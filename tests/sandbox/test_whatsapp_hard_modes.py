@@ -129,6 +129,32 @@ async def test_an_incoming_file_is_described_and_downloads(linked: Linked, kind:
     assert await download(page, sent["serialized"]) == {"type": facts["mimetype"], "data": data}
 
 
+@pytest.mark.parametrize(
+    ("options", "mimetype", "kind"),
+    [
+        ({"type": "image", "caption": "la foto"}, "image/png", "image"),
+        ({"type": "document", "filename": "lista.pdf"}, "application/pdf", "document"),
+        ({"type": "audio", "isPtt": True, "waveform": False}, "audio/ogg", "ptt"),
+    ],
+)
+async def test_a_sent_file_reaches_the_phone(linked: Linked, options: dict[str, Any], mimetype: str, kind: str) -> None:
+    page, phone = linked
+    data = f"un archivo: {kind}".encode() * 500
+    url = f"data:{mimetype};base64,{base64.b64encode(data).decode()}"
+    script = """([url, options]) => WPP.chat.sendFileMessage('5491155551013@c.us', url,
+      {...options, createChat: true, markIsRead: false, waitForAck: true}
+    ).then(({id, sendMsgResult}) => [id, sendMsgResult.messageSendResult])"""
+    message_id, result = await page.ask(script, [url, options])
+    assert result == "OK"
+    event = await phone.saw("sent", type=kind)
+    assert message_id.endswith(event["id"])
+    assert (event["number"], event["mimetype"], event["size"]) == ("5491155551013", mimetype, len(data))
+    assert event["filename"] == options.get("filename", event["filename"])
+    assert event["caption"] == options.get("caption", event["filename"])
+    assert (await phone.http.get(f"/{phone.number}/files/{event['id']}")).content == data
+    assert (await download(page, message_id))["data"] == base64.b64encode(data).decode()
+
+
 async def test_a_file_that_the_servers_have_forgotten_cannot_be_had(linked: Linked) -> None:
     page, phone = linked
     media = {"data": base64.b64encode(b"viejo").decode(), "mimetype": "image/png"}

@@ -63,7 +63,8 @@ class WebPage:
         return str(await self.until("WPP.conn.getAuthCode().then((code) => code?.fullCode)"))
 
     async def ready(self) -> None:
-        await self.until("WPP.conn.isAuthenticated() && WPP.whatsapp.Stream.mode === 'MAIN'")
+        # Only then are all of wa-js's hooks in place, and its `chat.hasUnread`: without that nothing is unread.
+        await self.until("WPP.isFullReady && WPP.conn.isAuthenticated() && WPP.whatsapp.Stream.mode === 'MAIN'")
 
     async def send(self, chat: str, text: str, message_id: str | None = None) -> dict[str, str]:
         result: dict[str, str] = await self.ask(SEND, [chat, text, message_id])

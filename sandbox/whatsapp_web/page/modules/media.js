@@ -22,11 +22,24 @@ __d('SandboxMedia', [], (exports, require) => {
 
   class MediaData extends BaseModel {}
 
+  const RETRY_MS = 1000;
+
   exports.MediaData = MediaData;
+  exports.attach = (message, data) => known.set(message, data);
+
+  // Waits out an outage, as sending does; gives where the file is, and its hashes.
+  exports.upload = async (blob) => {
+    for (;;) {
+      const answer = await fetch('/mms/', { method: 'POST', body: blob }).catch(() => null);
+      if (answer?.ok) return answer.json();
+      if (answer && answer.status < 500) throw new Error(`upload: HTTP ${answer.status}`);
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    }
+  };
 
   exports.of = (message) => {
-    if (!message.directPath) return undefined;
     if (!known.has(message)) {
+      if (!message.directPath) return undefined;
       const facts = Object.fromEntries(FACTS.map((name) => [name, message[name]]));
       known.set(message, new MediaData({ ...facts, mediaStage: 'NEED_POKE', mediaBlob: undefined }));
     }
