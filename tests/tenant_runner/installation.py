@@ -115,6 +115,10 @@ class Phone:
     def refuse_sends(self, *, refuse: bool) -> None:
         self._call("POST", "refuse-sends", refuse=refuse)
 
+    def does(self, action: str, **body: Any) -> Any:
+        """Any other thing that a phone can do, by its name in the sandbox's API."""
+        return self._call("POST", action, **body)
+
     def unlink(self) -> None:
         self._call("POST", "logout")
 

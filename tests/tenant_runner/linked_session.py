@@ -52,6 +52,11 @@ class LinkedSession:
         )
         self.channel: WhatsAppWebSession | None = None
 
+    def allow_loopback(self) -> None:
+        """Let a page that came from nowhere load from this machine; WhatsApp's own servers are elsewhere."""
+        arguments = (*self.config.browser_arguments, "--disable-features=LocalNetworkAccessChecks")
+        self.config = self.config.model_copy(update={"browser_arguments": arguments})
+
     @property
     def running(self) -> WhatsAppWebSession:
         assert self.channel is not None

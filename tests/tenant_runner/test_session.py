@@ -1,12 +1,17 @@
 """The WhatsApp Web channel by itself, in a real browser against the stand-in; one linked session for the whole file."""
 
+import base64
+import time
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tenant_runner.channels.base import ChannelMessage, ChannelNotReady
+from tenant_runner.channels.base import ChannelChange, ChannelMessage, ChannelNotReady, MediaGone
+from tenant_runner.channels.whatsapp_web import page, pulse, watch
+from tenant_runner.channels.whatsapp_web import session as session_module
 from tests.conftest import wait_for
 from tests.tenant_runner.installation import Phone, Sandbox
 from tests.tenant_runner.linked_session import LinkedSession
@@ -51,6 +56,27 @@ async def test_a_code_to_type_is_made_on_request_only_and_links(
         assert session.running.session.link_code is None
         with pytest.raises(ChannelNotReady):
             await session.running.link_code(phone.number)
+    finally:
+        await session.stop()
+
+
+async def test_a_pairing_that_stalls_asks_for_the_passkey_until_new_codes_are_wanted(
+    tmp_path: Path, sandbox: Sandbox, new_number: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "PASSKEY_S", 2.0)
+    phone = sandbox.phone(new_number())
+    phone.does("passkey", stall=True)
+    session = LinkedSession(sandbox, tmp_path)
+    await session.start()
+    try:
+        shown = await session.wait_for("SCAN_QR_CODE", "code_shown")
+        assert shown.qr is not None
+        phone.scan(shown.qr)
+        told = await session.wait_for("PASSKEY_REQUIRED", "passkey")
+        assert told.qr is None
+        phone.does("passkey", stall=False)
+        await session.running.refresh_code()
+        await session.link(phone)
     finally:
         await session.stop()
 
@@ -121,29 +147,137 @@ async def test_a_location_keeps_its_picture_to_itself(
     assert (told.kind, told.text, told.media) == ("location", "Obelisco", None)
 
 
-async def test_an_edit_is_told_with_the_new_text(
-    linked: LinkedSession, phone: Phone, new_number: Callable[[], str]
-) -> None:
-    message = raw(phone, new_number(), body="a las 9")
-    [told] = await received(linked, message)
-    phone.patch(message["id"], body="a las 10", latestEditMsgKey="edit-1")
-    await wait_for(lambda: [c for c in linked.listener.changes if c.message_id == told.message_id], deadline_s=20)
-    [change] = [c for c in linked.listener.changes if c.message_id == told.message_id]
-    assert (change.change, change.text, change.from_me, change.chat_id) == ("edited", "a las 10", False, told.chat_id)
+async def changes_of(linked: LinkedSession, message: ChannelMessage, count: int = 1) -> list[ChannelChange]:
+    def found() -> list[ChannelChange]:
+        return [change for change in linked.listener.changes if change.message_id == message.message_id]
+
+    await wait_for(lambda: len(found()) >= count, deadline_s=20)
+    return found()
 
 
-async def test_taking_a_message_back_is_told(
+async def test_an_edit_a_reaction_and_taking_back_are_told_in_their_order(
     linked: LinkedSession, phone: Phone, new_number: Callable[[], str]
 ) -> None:
-    number = new_number()
-    message = raw(phone, number, body="me equivoqué")
+    message = phone.incoming(new_number(), "a las 9")
     [told] = await received(linked, message)
-    stanza = told.message_id.rsplit("_", 1)[1]
-    key = {"fromMe": False, "remote": f"{number}@c.us", "id": stanza}
-    raw(phone, number, type="protocol", subtype="sender_revoke", protocolMessageKey=key)
-    await wait_for(lambda: [c for c in linked.listener.changes if c.message_id == told.message_id], deadline_s=20)
-    [change] = [c for c in linked.listener.changes if c.message_id == told.message_id]
-    assert (change.change, change.text, change.from_me) == ("revoked", "", False)
+    phone.does("edit", id=message["id"], body="a las 10")
+    await changes_of(linked, told, 1)
+    phone.does("react", id=message["id"], emoji="👍")
+    await changes_of(linked, told, 2)
+    phone.does("revoke", id=message["id"])
+    changes = await changes_of(linked, told, 3)
+    assert [(change.change, change.text) for change in changes] == [
+        ("edited", "a las 10"),
+        ("reaction", "👍"),
+        ("revoked", ""),
+    ]
+    assert {(change.chat_id, change.from_me) for change in changes} == {(told.chat_id, False)}
+    assert all(abs((datetime.now(UTC) - change.at).total_seconds()) < 60 for change in changes)
+
+
+async def test_a_file_is_had_once_it_is_asked_for_and_never_a_larger_one(
+    linked: LinkedSession, phone: Phone, new_number: Callable[[], str]
+) -> None:
+    content = bytes(range(256)) * 64
+    media = {"data": base64.b64encode(content).decode(), "mimetype": "audio/ogg; codecs=opus", "duration": 7}
+    message = phone.incoming(new_number(), "", type="ptt", media=media)
+    [told] = await received(linked, message)
+    assert told.media is not None
+    assert (told.kind, told.text, told.media.duration_s) == ("ptt", "", 7)
+    assert await linked.running.download(told.chat_id, told.message_id, len(content)) == content
+    with pytest.raises(MediaGone, match="too_large"):
+        await linked.running.download(told.chat_id, told.message_id, len(content) - 1)
+
+
+async def test_a_file_that_is_no_more_is_gone(
+    linked: LinkedSession, phone: Phone, new_number: Callable[[], str]
+) -> None:
+    media = {"data": base64.b64encode(b"x" * 500).decode(), "mimetype": "image/jpeg", "caption": "mirá"}
+    message = phone.incoming(new_number(), "", media=media)
+    [told] = await received(linked, message)
+    assert (told.kind, told.text) == ("image", "mirá")
+    phone.does("expire", id=message["id"])
+    with pytest.raises(MediaGone):
+        await linked.running.download(told.chat_id, told.message_id, 1000)
+    text = phone.incoming(new_number(), "sin archivo")
+    [told] = await received(linked, text)
+    with pytest.raises(MediaGone):
+        await linked.running.download(told.chat_id, told.message_id, 1000)
+
+
+async def test_a_session_opened_elsewhere_is_left_to_them_for_a_while(
+    linked: LinkedSession, phone: Phone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await linked.wait_for("WORKING", "connected")
+    monkeypatch.setattr(watch, "CONFLICT_S", 3.0)
+    phone.does("conflict")
+    told = await linked.wait_for("STARTING", "conflict")
+    assert told.next_attempt_at is not None
+    with pytest.raises(ChannelNotReady):
+        await linked.running.new_message_id("5491155550001@c.us")
+    began = time.monotonic()
+    await linked.wait_for("WORKING", "connected")
+    assert time.monotonic() - began > 2
+    assert len(phone.events("linked")) == 1
+
+
+async def test_a_restriction_stops_sending_and_keeps_the_session(
+    linked: LinkedSession, phone: Phone, new_number: Callable[[], str]
+) -> None:
+    await linked.wait_for("WORKING", "connected")
+    chat = f"{new_number()}@c.us"
+    message_id = await linked.running.new_message_id(chat)
+    phone.does("restrict", restricted=True)
+    told = await linked.wait_for("FAILED", "restricted")
+    assert told.phone == OWNER
+    with pytest.raises(ChannelNotReady):
+        await linked.running.send(chat, "hola", message_id)
+    assert phone.events("sent") == []
+    phone.does("restrict", restricted=False)
+    await linked.wait_for("WORKING", "connected")
+    assert phone.events("unlinked") == []
+
+
+async def test_a_page_whose_server_answers_nothing_is_degraded_and_begun_anew(
+    linked: LinkedSession, phone: Phone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await linked.wait_for("WORKING", "connected")
+    monkeypatch.setattr(session_module, "ROUND_TRIP_S", 0.5)
+    monkeypatch.setattr(pulse, "EVERY_S", 0.5)
+    monkeypatch.setattr(pulse, "AGAIN_S", 0.2)
+    monkeypatch.setattr(page, "PROBE_S", 1.0)
+    await linked.running.recycle()
+    await wait_for(lambda: linked.shown[0] != "WORKING", deadline_s=20)
+    await linked.wait_for("WORKING", "connected")
+    proven = linked.running.session.last_round_trip_at
+    await wait_for(lambda: linked.running.session.last_round_trip_at != proven, deadline_s=60)
+    told = len(linked.listener.sessions)
+    phone.does("frames", operation="query", lose="answer", count=10_000)
+    try:
+        await linked.wait_for("WORKING", "degraded")
+        proven = linked.running.session.last_round_trip_at
+        await linked.wait_for("STARTING", "reconnecting")
+    finally:
+        phone.does("frames", operation="query", lose="answer", count=0)
+    assert linked.running.session.last_round_trip_at == proven
+    await linked.wait_for("WORKING", "connected")
+    assert {"degraded", "reconnecting"} <= {session.reason.value for session in linked.listener.sessions[told:]}
+    assert len(phone.events("linked")) == 1
+
+
+async def test_synchronising_is_told_with_its_progress(linked: LinkedSession, phone: Phone) -> None:
+    await linked.wait_for("WORKING", "connected")
+    phone.does("sync", seconds=4)
+    try:
+        told = len(linked.listener.sessions)
+        await linked.running.recycle()
+        await linked.wait_for("STARTING", "syncing")
+        await linked.wait_for("WORKING", "connected")
+    finally:
+        phone.does("sync", seconds=None)
+    progress = [s.progress for s in linked.listener.sessions[told:] if s.reason == "syncing" and s.progress is not None]
+    assert len(progress) >= 2
+    assert progress == sorted(progress)
 
 
 async def test_beginning_anew_keeps_the_login_and_is_no_failure(linked: LinkedSession, phone: Phone) -> None:

@@ -3,13 +3,14 @@
 import asyncio
 import logging
 import os
+import re
 import socket
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
-from playwright.async_api import BrowserContext, Error, Page, Playwright, async_playwright
+from playwright.async_api import BrowserContext, Error, Page, Playwright, Route, async_playwright
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +48,9 @@ class Browser:
         context.on("close", lambda _: self.lost.set())
 
     @classmethod
-    async def open(cls, profile: Path, *, chromium: Path | None, arguments: tuple[str, ...]) -> "Browser":
+    async def open(
+        cls, profile: Path, *, chromium: Path | None, arguments: tuple[str, ...], service_workers: bool = True
+    ) -> "Browser":
         """Start Chromium on the profile, after ending what a killed runner may have left of it.
 
         Raises:
@@ -65,7 +68,7 @@ class Browser:
                 chromium_sandbox=os.geteuid() != 0,
                 args=[*ARGUMENTS, *arguments],
                 bypass_csp=True,
-                service_workers="allow",
+                service_workers="allow" if service_workers else "block",
                 viewport={"width": 1280, "height": 800},
                 handle_sigint=False,
                 handle_sigterm=False,
@@ -89,6 +92,20 @@ class Browser:
         page.on("crash", lambda _: self.lost.set())
         page.on("close", lambda _: self.lost.set())
         return page
+
+    async def answer_with(self, url: str, html: str) -> None:
+        """Answer the page's own address with this document; its look for a newer one finds nothing."""
+        address = re.compile(re.escape(url.rstrip("/")) + r"/?(\?.*)?$")
+        updates = re.compile(re.escape(url.rstrip("/")) + r"/check-update\b.*")
+
+        async def answer(route: Route) -> None:
+            if route.request.resource_type == "document":
+                await route.fulfill(status=200, content_type="text/html; charset=utf-8", body=html)
+            else:
+                await route.continue_()
+
+        await self._context.route(address, answer)
+        await self._context.route(updates, lambda route: route.abort())
 
     async def _name_properly(self, page: Page) -> None:
         # WhatsApp Web turns browsers away whose name it does not know, and "HeadlessChrome" is one of them.

@@ -20,6 +20,7 @@ from tenant_runner.channels.whatsapp_web.page import PageBroken, WhatsAppPage
 from tenant_runner.channels.whatsapp_web.profile_copy import CopyFailed, ProfileCopy
 from tenant_runner.channels.whatsapp_web.pulse import Pulse
 from tenant_runner.channels.whatsapp_web.requests import PageRequests
+from tenant_runner.channels.whatsapp_web.versions import PageUnsupported, pinned_page
 from tenant_runner.channels.whatsapp_web.watch import PAGE_S, LinkWatch, Verdict
 from tenant_runner.contract import ChannelConfig, LinkCode, SessionChanged, SessionReason, SessionState
 
@@ -165,7 +166,10 @@ class WhatsAppWebSession(PageRequests):
     async def _run_once(self) -> None:
         self._watch.preparing("browser")
         await self._tell()
+        pinned = self._pinned_page()
         async with self._open_browser() as browser:
+            if pinned is not None:
+                await browser.answer_with(self._config.url, pinned)
             self._watch.preparing("page")
             await self._tell()
             self._recycle_wanted = False
@@ -184,9 +188,23 @@ class WhatsAppWebSession(PageRequests):
                 self._page = None
                 self._working.clear()
 
+    def _pinned_page(self) -> str | None:
+        if self._config.page_version is None:
+            return None
+        try:
+            return pinned_page(self._config.page_version)
+        except PageUnsupported as error:
+            raise _Recycle(SessionReason.PAGE_UNSUPPORTED, str(error)) from error
+
     @asynccontextmanager
     async def _open_browser(self) -> AsyncIterator[Browser]:
-        opening = Browser.open(self._profile, chromium=self._chromium, arguments=self._config.browser_arguments)
+        opening = Browser.open(
+            self._profile,
+            chromium=self._chromium,
+            arguments=self._config.browser_arguments,
+            # A service worker would answer with the version that it keeps.
+            service_workers=self._config.page_version is None,
+        )
         try:
             browser = await asyncio.wait_for(opening, SPAWN_S)
         except (ProfileInUse, TimeoutError, PlaywrightError, OSError) as error:

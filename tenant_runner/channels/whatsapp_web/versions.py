@@ -2,28 +2,22 @@
 
 import json
 import re
-from functools import cache
-from pathlib import Path
 
 from tenant_runner.channels.whatsapp_web.page import WA_JS, PageStatus
 from tenant_runner.settings import REPOSITORY
 
 PINNED_PAGES = REPOSITORY / "node_modules" / "@wppconnect" / "wa-version" / "html"
-WA_JS_VERSION: str = json.loads((WA_JS.parents[1] / "package.json").read_text(encoding="utf-8"))["version"]
 
-_SUPPORTED = re.compile(r'supportedWhatsappWeb="([^"]+)"')
+_WA_JS = json.loads((WA_JS.parents[1] / "package.json").read_text(encoding="utf-8"))
+WA_JS_VERSION: str = _WA_JS["version"]
+# The range of versions that the installed wa-js says it can drive, as `>=2.3000.1038792969-alpha`.
+SUPPORTED_PAGES: str = _WA_JS["engines"]["whatsapp-web"]
+
 _VERSION = re.compile(r"\d+(?:\.\d+)+")
 
 
 class PageUnsupported(Exception):
     """A version of WhatsApp Web that cannot be used here; says both versions."""
-
-
-@cache
-def supported_pages() -> str:
-    """The range of versions that the installed wa-js says it can drive, as `>=2.3000.1038792969-alpha`."""
-    found = _SUPPORTED.search(WA_JS.read_text(encoding="utf-8"))
-    return found.group(1) if found else ""
 
 
 def is_too_old(version: str | None, supported: str | None) -> bool:
@@ -40,29 +34,29 @@ def _numbers(text: str | None) -> tuple[int, ...]:
 def explain_unsupported(status: PageStatus) -> str:
     """Why a page did not become usable, with both versions."""
     page = f"WhatsApp Web {status.version}" if status.version else "WhatsApp Web of an unknown version"
-    wa_js = f"wa-js {WA_JS_VERSION} (made for {status.supported or supported_pages()})"
-    if is_too_old(status.version, status.supported or supported_pages()):
+    wa_js = f"wa-js {WA_JS_VERSION} (made for {status.supported or SUPPORTED_PAGES})"
+    if is_too_old(status.version, status.supported or SUPPORTED_PAGES):
         return f"{page} is too old for {wa_js}"
     if status.loader:
         return f"{page} loaded but {wa_js} did not get ready on it: the page may be too new for it"
     return f"this page has none of WhatsApp Web's modules: {wa_js} does not know it, or it is another page"
 
 
-def pinned_page(version: str, pages: Path = PINNED_PAGES) -> str:
-    """The HTML of that version of WhatsApp Web.
+def pinned_page(version: str) -> str:
+    """The HTML of that version of WhatsApp Web; what it loads comes from WhatsApp's servers as ever.
 
     Raises:
         PageUnsupported: it is not among the pages that are installed, or too old for wa-js.
     """
-    if is_too_old(version, supported_pages()):
-        wa_js = f"wa-js {WA_JS_VERSION} (made for {supported_pages()})"
+    if is_too_old(version, SUPPORTED_PAGES):
+        wa_js = f"wa-js {WA_JS_VERSION} (made for {SUPPORTED_PAGES})"
         raise PageUnsupported(f"WhatsApp Web {version} is pinned, which is too old for {wa_js}")
     if _VERSION.match(version) and "/" not in version:
         for name in (version, f"{version}-alpha"):
-            with_name = pages / f"{name}.html"
-            if with_name.is_file():
-                return with_name.read_text(encoding="utf-8")
-    newest = max((path.stem for path in pages.glob("*.html")), key=_numbers, default="none")
+            page = PINNED_PAGES / f"{name}.html"
+            if page.is_file():
+                return page.read_text(encoding="utf-8")
+    newest = max((path.stem for path in PINNED_PAGES.glob("*.html")), key=_numbers, default="none")
     raise PageUnsupported(
         f"WhatsApp Web {version} is pinned, which is not installed (newest installed: {newest}; wa-js {WA_JS_VERSION})"
     )
