@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 LONGEST_TYPING_S = 3.0
 LONG_WAIT_S = 300.0
 REVOKED, TOO_LATE, DAILY_LIMIT, PACED = "revoked", "channel_outage", "daily_limit", "paced"
+# The runner ended after it had dropped a reply and before it could say why.
+NOT_SENT = "not_sent"
 
 
 class Replying:
@@ -38,6 +40,7 @@ class Replying:
         self._outgoing = outgoing
         self._pacing = pacing
         self._working_channel = working_channel
+        self._refused: dict[int, str] = {}
 
     async def send(self, turn: Turn) -> None:
         """Bring a turn that has a reply to its end."""
@@ -88,23 +91,28 @@ class Replying:
 
     async def _last_look(self, turn: Turn, part: Outbound, channel: Channel) -> bool:
         """Right before a message leaves: its time has come, and is it still wanted? Then show that somebody writes."""
-        if await self._refusal(turn) is not None:
-            return False
+        refusal = await self._prepare_to_leave(turn, part, channel)
+        if refusal is not None:
+            self._refused[turn.turn_id] = refusal
+            await self._pacing.give_back(part.message_id)
+        return refusal is None
+
+    async def _prepare_to_leave(self, turn: Turn, part: Outbound, channel: Channel) -> str | None:
+        if (refusal := await self._refusal(turn)) is not None:
+            return refusal
         at = await self._pacing.slot(part.message_id)
         if at is None:
-            return False
+            return DAILY_LIMIT
         if at - now() > LONG_WAIT_S:
             await self._journal.chats.wait_for_human(turn.chat_id, PACED)
         await asyncio.sleep(max(0.0, at - now()))
-        if await self._refusal(turn) is None:
-            await channel.mark_read(turn.chat_id)
-            typing_s = min(LONGEST_TYPING_S, 0.4 + len(part.text) / 150)
-            await channel.show_typing(turn.chat_id, typing_s)
-            await asyncio.sleep(typing_s)
-            if await self._refusal(turn) is None:
-                return True
-        await self._pacing.give_back(part.message_id)
-        return False
+        if (refusal := await self._refusal(turn)) is not None:
+            return refusal
+        await channel.mark_read(turn.chat_id)
+        typing_s = min(LONGEST_TYPING_S, 0.4 + len(part.text) / 150)
+        await channel.show_typing(turn.chat_id, typing_s)
+        await asyncio.sleep(typing_s)
+        return await self._refusal(turn)
 
     async def _refusal(self, turn: Turn) -> str | None:
         """Why a reply is not wanted any more."""
@@ -120,9 +128,9 @@ class Replying:
         return None
 
     async def _close(self, turn: Turn, parts: list[Outbound], fate: Fate) -> None:
-        refusal = await self._refusal(turn) if fate == "dropped" else None
+        refusal = self._refused.pop(turn.turn_id, None)
         if fate == "dropped" and refusal is None:
-            refusal = DAILY_LIMIT
+            refusal = await self._refusal(turn) or NOT_SENT
         async with self._journal.transaction():
             for part in parts:
                 await self._journal.outbound.drop(part.message_id)
@@ -133,7 +141,7 @@ class Replying:
                 await self._journal.chats.wait_for_human(turn.chat_id, f"send_{fate}")
                 await self._journal.changes.conclude(turn.turn_id, f"send_{fate}")
             elif refusal is not None:
-                if refusal in (TOO_LATE, DAILY_LIMIT):
+                if refusal in (TOO_LATE, DAILY_LIMIT, NOT_SENT):
                     await self._journal.chats.wait_for_human(turn.chat_id, refusal)
                 await self._journal.changes.conclude(turn.turn_id, refusal)
             await self._journal.turns.close(turn, fate)

@@ -198,6 +198,23 @@ async def test_a_reply_that_became_too_late_is_replaced_by_an_apology(house: Hou
     assert await house.outcomes() == [("chat", "channel_outage")]
 
 
+async def test_a_crash_after_a_reply_was_dropped_leaves_its_turn_to_a_person(house: House) -> None:
+    house.channel.working.clear()
+    house.configure(too_old_s=3600.0)
+    await reply_long_ago(house)
+    await house.conversation.stop()
+    await house.journal.outbound.prepare(
+        message_id="o1", chat_id=CHAT, author="assistant", text="re: hola", turn_id=1, part=0
+    )
+    await house.journal.outbound.drop("o1")
+    house.channel.working.set()
+    await house.restart()
+    await house.settled()
+    assert house.channel.sent == []
+    assert await house.outcomes() == [("chat", "not_sent")]
+    assert await house.statuses() == [(CHAT, "waiting_for_human", "not_sent")]
+
+
 async def test_an_empty_text_is_recorded_and_not_answered(house: House) -> None:
     await house.receive(incoming("  "))
     await house.settled()
