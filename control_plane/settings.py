@@ -4,10 +4,10 @@ import os
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -68,6 +68,16 @@ class Settings(BaseSettings):
     # Conversations
     debounce_s: float = 5.0
     debounce_cap_s: float = 25.0
+    takeover_minutes: float = Field(default=30.0, ge=0)
+    too_old_minutes: float = Field(default=15.0, ge=0)
+    opt_out_words: Annotated[tuple[str, ...], NoDecode] = ("baja", "stop")
+    loop_limit: int = Field(default=8, ge=0)
+    sends_per_minute: int = Field(default=20, ge=1)
+    sends_per_hour: int = Field(default=300, ge=1)
+    sends_per_day: int = Field(default=2_000, ge=1)
+    send_gap_s: float = Field(default=1.0, ge=0)
+    memory_limit_mb: int = Field(default=1_500, ge=0)
+    whatsapp_web_version: str | None = None
 
     # Mail
     smtp_host: str | None = None
@@ -88,6 +98,18 @@ class Settings(BaseSettings):
     login_attempts_per_minute: int = 5
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @field_validator("opt_out_words", mode="before")
+    @classmethod
+    def _split(cls, words: object) -> object:
+        """In the environment they are separated by commas."""
+        return tuple(word.strip() for word in words.split(",") if word.strip()) if isinstance(words, str) else words
+
+    @field_validator("whatsapp_web_version", mode="before")
+    @classmethod
+    def _none(cls, version: object) -> object:
+        """An empty variable pins nothing."""
+        return version or None
 
     @model_validator(mode="after")
     def _check(self) -> "Settings":

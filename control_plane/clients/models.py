@@ -72,6 +72,32 @@ class StoredAutomaticAssistant(BaseModel):
 StoredAssistant = Annotated[StoredOpenAIAssistant | StoredAutomaticAssistant, Field(discriminator="kind")]
 
 
+class Overrides(BaseModel):
+    """What a client has differently from the installation's settings; None is as the installation has it.
+
+    Attributes:
+        takeover_minutes: how long the assistant is quiet in a chat after a person wrote there; 0 never.
+        too_old_minutes: a message older than this is recorded and not answered.
+        opt_out_words: a customer who writes exactly one of them gets no automatic answers any more.
+        sends_per_minute, sends_per_hour, sends_per_day: limits of what the assistant sends by itself.
+        memory_limit_mb: of the runner; above it its browser is started anew when idle; 0 never.
+        whatsapp_web_version: version of WhatsApp Web to pin.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+    takeover_minutes: int | None = Field(default=None, ge=0, le=7 * 24 * 60)
+    too_old_minutes: int | None = Field(default=None, ge=1, le=7 * 24 * 60)
+    opt_out_words: tuple[Annotated[str, Field(min_length=1, max_length=40)], ...] | None = Field(
+        default=None, max_length=20
+    )
+    sends_per_minute: int | None = Field(default=None, ge=1, le=1_000)
+    sends_per_hour: int | None = Field(default=None, ge=1, le=20_000)
+    sends_per_day: int | None = Field(default=None, ge=1, le=100_000)
+    memory_limit_mb: int | None = Field(default=None, ge=0, le=65_536)
+    whatsapp_web_version: str | None = Field(default=None, pattern=r"^\d{1,4}\.\d{1,6}\.\d{1,12}(-[a-z]{1,10})?$")
+
+
 class Client(BaseModel):
     """One customer of the agency, one document of `clients`.
 
@@ -97,6 +123,7 @@ class Client(BaseModel):
     expected_phone: str | None = None
     bound_phone: str | None = None
     retention_hours: int
+    overrides: Overrides = Overrides()
     wanted: Wanted = Wanted.CONNECTED
     revision: int = 1
     restarts: int = 0
@@ -141,10 +168,14 @@ class NewClient(_Request):
     assistant: AssistantRequest
     expected_phone: Phone | None = None
     retention_hours: int | None = Field(default=None, ge=1, le=24 * 365)
+    overrides: Overrides = Overrides()
 
 
 class ClientChanges(_Request):
-    """The admin's edit: a field that is absent stays as it is (`exclude_unset`), `expected_phone` null clears it."""
+    """The admin's edit: a field that is absent stays as it is (`exclude_unset`), also within `overrides`.
+
+    Null clears `expected_phone`, and gives a field of `overrides` back to the installation's settings.
+    """
 
     name: str | None = Field(default=None, min_length=1, max_length=80)
     email: EmailStr | None = None
@@ -153,3 +184,4 @@ class ClientChanges(_Request):
     assistant: AssistantRequest | None = None
     expected_phone: Phone | None = None
     retention_hours: int | None = Field(default=None, ge=1, le=24 * 365)
+    overrides: Overrides | None = None

@@ -8,12 +8,14 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from control_plane.clients.configuration import find_environment
 from control_plane.clients.models import (
     AssistantRequest,
     Client,
     ClientChanges,
     NewClient,
     OpenAIAssistantRequest,
+    Overrides,
     StoredAssistant,
     StoredAutomaticAssistant,
     StoredOpenAIAssistant,
@@ -26,17 +28,12 @@ from control_plane.ports import is_free
 from control_plane.runners.gateway import RunnerGateway
 from control_plane.security import Cipher, hash_token, hint, new_token
 from control_plane.sessions.repository import ClientSession
-from control_plane.settings import Environment, Settings
-from tenant_runner.contract import AutomaticAssistant, OpenAIAssistant, RunnerConfig, WhatsAppWebChannel
+from control_plane.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-FALLBACK_TEXTS = {
-    "es": "Recibimos tu mensaje. Ahora no podemos responder automáticamente; te escribimos en cuanto podamos.",
-    "en": "We got your message. We cannot answer automatically right now; we will write to you as soon as we can.",
-}
 # What a runner must learn of at once; the rest concerns only the portal.
-_RUNNERS_FIELDS = {"name", "language", "environment", "assistant", "expected_phone", "bound_phone"}
+_RUNNERS_FIELDS = {"name", "language", "environment", "assistant", "expected_phone", "bound_phone", "overrides"}
 
 
 class ClientNotFound(NotFound):
@@ -68,14 +65,6 @@ class KeyMissing(Problem):
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     type = "/problems/openai-key-missing"
     title = "The OpenAI key is missing"
-
-
-class UnknownEnvironment(Problem):
-    """This installation has no such environment."""
-
-    status = HTTPStatus.UNPROCESSABLE_ENTITY
-    type = "/problems/unknown-environment"
-    title = "Unknown environment"
 
 
 class NameDoesNotMatch(Problem):
@@ -123,6 +112,7 @@ class ClientView(BaseModel):
     expected_phone: str | None
     bound_phone: str | None
     retention_hours: int
+    overrides: Overrides
     wanted: Wanted
     deleting: bool
     created_at: datetime
@@ -168,7 +158,7 @@ async def create_client(new: NewClient, *, clients: Clients, cipher: Cipher, set
         KeyMissing, KeyRefused: of an assistant at OpenAI (422).
         UnknownEnvironment: not one of the installation's (422).
     """
-    environment = _find_environment(new.environment or settings.all_environments[0].name, settings).name
+    environment = find_environment(new.environment or settings.all_environments[0].name, settings).name
     assistant = await _store_assistant(new.assistant, None, environment, cipher=cipher, settings=settings)
     token = new_token()
     values: dict[str, Any] = {
@@ -179,6 +169,7 @@ async def create_client(new: NewClient, *, clients: Clients, cipher: Cipher, set
         "assistant": assistant,
         "expected_phone": new.expected_phone,
         "retention_hours": new.retention_hours or settings.retention_hours,
+        "overrides": new.overrides,
         "runner_token_encrypted": cipher.encrypt(token),
         "runner_token_hash": hash_token(token),
     }
@@ -211,7 +202,9 @@ async def update_client(
     # Only the number may be cleared; null for any other field means the same as leaving it out.
     values = {name: value for name, value in given.items() if value is not None or name == "expected_phone"}
     if "environment" in values:
-        values["environment"] = _find_environment(values["environment"], settings).name
+        values["environment"] = find_environment(values["environment"], settings).name
+    if "overrides" in values:
+        values["overrides"] = client.overrides.model_dump() | values["overrides"]
     if changes.assistant is not None:
         environment = values.get("environment", client.environment)
         stored = await _store_assistant(
@@ -303,42 +296,7 @@ async def check_openai_key(
         api_key = cipher.decrypt(client.assistant.api_key_encrypted)
     if not api_key:
         raise KeyMissing
-    return await check_key(api_key, _find_environment(environment, settings).openai_base_url)
-
-
-def runner_config(client: Client, *, cipher: Cipher, settings: Settings) -> RunnerConfig:
-    """What the client's runner needs to know, its secret in the clear: only for the runner's own token.
-
-    Raises:
-        UnknownEnvironment: the installation no longer has the client's (422).
-    """
-    environment = _find_environment(client.environment, settings)
-    assistant: OpenAIAssistant | AutomaticAssistant
-    if isinstance(client.assistant, StoredOpenAIAssistant):
-        assistant = OpenAIAssistant(
-            api_key=cipher.decrypt(client.assistant.api_key_encrypted),
-            base_url=environment.openai_base_url,
-            model=client.assistant.model,
-            instructions=client.assistant.instructions,
-        )
-    else:
-        assistant = AutomaticAssistant(rules=client.assistant.rules, default_answer=client.assistant.default_answer)
-    return RunnerConfig(
-        client_id=client.id,
-        revision=client.revision,
-        name=client.name,
-        language=client.language,
-        channel=WhatsAppWebChannel(
-            url=environment.whatsapp_web_url,
-            browser_arguments=environment.browser_arguments,
-            expected_phone=client.expected_phone,
-            bound_phone=client.bound_phone,
-        ),
-        assistant=assistant,
-        debounce_s=settings.debounce_s,
-        debounce_cap_s=settings.debounce_cap_s,
-        fallback_text=FALLBACK_TEXTS[client.language],
-    )
+    return await check_key(api_key, find_environment(environment, settings).openai_base_url)
 
 
 async def _changeable(client_id: str, clients: Clients) -> Client:
@@ -346,13 +304,6 @@ async def _changeable(client_id: str, clients: Clients) -> Client:
     if client.deleting_since is not None:
         raise BeingDeleted
     return client
-
-
-def _find_environment(name: str, settings: Settings) -> Environment:
-    environment = settings.environment(name)
-    if environment is None:
-        raise UnknownEnvironment
-    return environment
 
 
 async def _store_assistant(
@@ -371,7 +322,7 @@ async def _store_assistant(
         if known is None:
             raise KeyMissing
         return known.model_copy(update={"model": request.model or known.model, "instructions": request.instructions})
-    check = await check_key(api_key, _find_environment(environment, settings).openai_base_url)
+    check = await check_key(api_key, find_environment(environment, settings).openai_base_url)
     if check.valid is False:
         raise KeyRefused
     # A key without quota, or an OpenAI that does not answer, is no reason to refuse: the runner says so and recovers.

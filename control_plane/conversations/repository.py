@@ -11,8 +11,8 @@ from control_plane.conversations.models import Chat, ChatStatus, Message
 from control_plane.database import Database
 from tenant_runner.contract import MessageChanged, MessageRecorded, ThreadChanged
 
-# An acknowledgement only ever goes forward; a failure is final.
-ACK_ORDER = ("pending", "unknown", "server", "delivered", "read", "failed")
+# An acknowledgement only ever goes forward; what was given up may still turn out to have arrived.
+ACK_ORDER = ("pending", "unknown", "failed", "server", "delivered", "read")
 WAITING = "waiting_for_human"
 EMOJI_CHARS = 32
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Response
 
-from control_plane.clients import service as clients_service
+from control_plane.clients.configuration import runner_config
 from control_plane.clients.models import Client
 from control_plane.conversations.repository import Conversations
 from control_plane.dependencies import CipherDep, ClientsDep, DatabaseDep, MailsDep, SettingsDep
@@ -49,7 +49,7 @@ RunnersClient = Annotated[Client, Depends(authenticate_runner)]
 @router.get(CONFIG_PATH)
 async def show_config(client: RunnersClient, cipher: CipherDep, settings: SettingsDep) -> Response:
     """The runner's configuration, its secrets in the clear."""
-    config = clients_service.runner_config(client, cipher=cipher, settings=settings)
+    config = runner_config(client, cipher=cipher, settings=settings)
     return Response(_reveal(config), media_type="application/json", headers={"Cache-Control": "no-store"})
 
 

@@ -7,7 +7,6 @@ from fastapi import Depends, Form, Request, Response
 
 from control_plane.accounts import service
 from control_plane.accounts.models import Account
-from control_plane.accounts.repository import Accounts
 from control_plane.accounts.service import MIN_PASSWORD_CHARS, PasswordTooWeak, TooManyAttempts, WrongCredentials
 from control_plane.dependencies import SESSION_COOKIE, AccountDep, AccountsDep, LoginLimiterDep, SettingsDep
 from control_plane.portal.client_form import Form as PageForm
@@ -66,6 +65,15 @@ async def log_out(request: Request, accounts: AccountsDep) -> Response:
     return response
 
 
+async def _read_passwords(
+    current_password: Typed = "", new_password: Typed = "", repeat_password: Typed = ""
+) -> tuple[str, str, str]:
+    return current_password, new_password, repeat_password
+
+
+Passwords = Annotated[tuple[str, str, str], Depends(_read_passwords)]
+
+
 @router.get("/password")
 async def show_first_password(request: Request, account: LoggedIn) -> Response:
     """The form that a one-time password leads to."""
@@ -74,56 +82,19 @@ async def show_first_password(request: Request, account: LoggedIn) -> Response:
     return _password_page(request, account, PageForm())
 
 
-@router.post("/password", dependencies=[Depends(check_form)])
-async def change_first_password(
-    request: Request,
-    account: LoggedIn,
-    accounts: AccountsDep,
-    settings: SettingsDep,
-    current_password: Typed = "",
-    new_password: Typed = "",
-    repeat_password: Typed = "",
-) -> Response:
-    """Choose the first password of one's own."""
-    return await _change(
-        request, account, accounts, settings, current_password, new_password, repeat_password, then="/admin"
-    )
-
-
 @router.get("/account")
 async def show_account(request: Request, account: Admin) -> Response:
     """The account and the installation."""
     return _password_page(request, account, PageForm())
 
 
+@router.post("/password", dependencies=[Depends(check_form)])
 @router.post("/account", dependencies=[Depends(check_form)])
 async def change_password(
-    request: Request,
-    account: Admin,
-    accounts: AccountsDep,
-    settings: SettingsDep,
-    current_password: Typed = "",
-    new_password: Typed = "",
-    repeat_password: Typed = "",
+    request: Request, account: LoggedIn, accounts: AccountsDep, settings: SettingsDep, passwords: Passwords
 ) -> Response:
-    """Change the password."""
-    return await _change(
-        request, account, accounts, settings, current_password, new_password, repeat_password, then="/admin/account"
-    )
-
-
-async def _change(
-    request: Request,
-    account: Account,
-    accounts: Accounts,
-    settings: Settings,
-    current: str,
-    new: str,
-    again: str,
-    *,
-    then: str,
-) -> Response:
-    language, form = choose_language(request), PageForm()
+    """Choose the first password of one's own, or another one."""
+    (current, new, again), language, form = passwords, choose_language(request), PageForm()
     if new != again:
         form.errors["repeat_password"] = translate(language, N_("The two are not the same."))
         return _password_page(request, account, form)
@@ -136,6 +107,7 @@ async def _change(
         text = N_("It needs at least %(length)s characters and must differ from the current one.")
         form.errors["new_password"] = translate(language, text, length=MIN_PASSWORD_CHARS)
         return _password_page(request, account, form)
+    then = "/admin" if account.must_change_password else "/admin/account"
     return _open(request, redirect(request, then, "password-changed"), token, settings)
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from starlette.datastructures import FormData
 
-from control_plane.clients.models import Client, ClientChanges, NewClient, StoredAutomaticAssistant
+from control_plane.clients.models import Client, ClientChanges, NewClient, Overrides, StoredAutomaticAssistant
 from control_plane.session_text import N_
 from control_plane.settings import Settings
 from control_plane.web import Language, translate
@@ -24,6 +24,7 @@ TEXT_FIELDS = (
     "default_answer",
     "retention_hours",
     "environment",
+    *Overrides.model_fields,
 )
 EMPTY_RULES = 3
 _KEY = re.compile(r"[!-~]{0,400}")  # travels in an HTTP header: visible ASCII
@@ -50,6 +51,14 @@ _MESSAGES: dict[str, tuple[str, str]] = {
     "language": (REQUIRED, N_("Choose one of the list.")),
     "environment": (REQUIRED, N_("Choose one of the list.")),
     "kind": (N_("Choose an assistant."), N_("Choose an assistant.")),
+    "takeover_minutes": (REQUIRED, N_("Write whole minutes, from 0 to 10080 (one week).")),
+    "too_old_minutes": (REQUIRED, N_("Write whole minutes, from 1 to 10080 (one week).")),
+    "opt_out_words": (REQUIRED, N_("Write at most 20 words of at most 40 characters, separated by commas.")),
+    "sends_per_minute": (REQUIRED, N_("Write a whole number from 1 to 1000.")),
+    "sends_per_hour": (REQUIRED, N_("Write a whole number from 1 to 20000.")),
+    "sends_per_day": (REQUIRED, N_("Write a whole number from 1 to 100000.")),
+    "memory_limit_mb": (REQUIRED, N_("Write whole megabytes, from 0 to 65536; 0 is no limit.")),
+    "whatsapp_web_version": (REQUIRED, N_("That is not a version of WhatsApp Web. Example: 2.3000.1023204257-alpha")),
 }
 
 
@@ -82,6 +91,11 @@ class ClientForm(Form):
     rules: list[RuleRow] = field(default_factory=list)
     api_key: str = field(default="", repr=False)
     key_hint: str | None = None
+
+    @property
+    def shows_overrides(self) -> bool:
+        """Something of the client's own is typed there, or is wrong."""
+        return any(self.values.get(name) or name in self.errors for name in Overrides.model_fields)
 
     @property
     def key_was_dropped(self) -> bool:
@@ -117,6 +131,7 @@ def form_of_client(client: Client) -> ClientForm:
             "kind": client.assistant.kind,
             "retention_hours": str(client.retention_hours),
             "environment": client.environment,
+            **_show_overrides(client.overrides),
         }
     )
     if isinstance(client.assistant, StoredAutomaticAssistant):
@@ -184,11 +199,25 @@ def _fields(form: ClientForm, language: Language, *, needs_key: bool) -> dict[st
         "assistant": assistant,
         "expected_phone": values["expected_phone"] or None,
         "retention_hours": values["retention_hours"] or None,
+        "overrides": _overrides(values),
     }
     if form.errors:
         # Say everything that is wrong at once, not one thing per attempt.
         _validate(NewClient, fields, form, language)
     return fields
+
+
+def _show_overrides(overrides: Overrides) -> dict[str, str]:
+    """The client's own values as a person would type them; what the installation decides stays empty."""
+    shown = {name: value for name, value in overrides.model_dump().items() if value is not None}
+    return {name: ", ".join(value) if isinstance(value, tuple) else str(value) for name, value in shown.items()}
+
+
+def _overrides(values: Mapping[str, str]) -> dict[str, Any]:
+    typed: dict[str, Any] = {name: values[name] or None for name in Overrides.model_fields}
+    if typed["opt_out_words"]:
+        typed["opt_out_words"] = [word.strip() for word in typed["opt_out_words"].split(",") if word.strip()]
+    return typed
 
 
 def _rules(form: ClientForm, language: Language) -> list[dict[str, Any]]:

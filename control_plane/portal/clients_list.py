@@ -8,10 +8,11 @@ from fastapi import Depends, Request, Response
 from fastapi.responses import HTMLResponse
 
 from control_plane.clients import service
+from control_plane.clients.configuration import UnknownEnvironment
 from control_plane.clients.models import Client
 from control_plane.clients.openai_key import DEFAULT_MODEL
 from control_plane.clients.repository import Clients
-from control_plane.clients.service import KeyMissing, KeyRefused, UnknownEnvironment
+from control_plane.clients.service import KeyMissing, KeyRefused
 from control_plane.conversations.repository import count_waiting
 from control_plane.database import Database
 from control_plane.dependencies import CipherDep, ClientsDep, DatabaseDep, MailsDep, SettingsDep

@@ -252,6 +252,24 @@ async def test_a_problem_of_the_assistant_says_what_to_do(portal: Site) -> None:
     assert "You exceeded your current quota &lt;plan&gt;" in page
 
 
+async def test_a_clients_own_limits_are_typed_in_its_form_and_empty_is_the_installations(portal: Site) -> None:
+    own = {"takeover_minutes": "45", "opt_out_words": "baja, chau", "sends_per_day": "99"}
+    wrong = await portal.post("/admin/clients/new", {**AUTOMATIC, **own, "sends_per_minute": "many"})
+    assert "Escribí un número entero de 1 a 1000." in wrong.text
+    assert 'advanced" open' in wrong.text
+
+    await portal.post("/admin/clients/new", {**AUTOMATIC, **own})
+    (client,) = await portal.clients.list()
+    assert (client.overrides.takeover_minutes, client.overrides.too_old_minutes) == (45, None)
+    assert client.overrides.opt_out_words == ("baja", "chau")
+    form = (await portal.get(f"/admin/clients/{client.id}/edit")).text
+    assert 'value="baja, chau"' in form
+    assert 'placeholder="2000"' in form
+    await portal.post(f"/admin/clients/{client.id}/edit", {**AUTOMATIC, "sends_per_day": "98"})
+    (changed,) = await portal.clients.list()
+    assert (changed.overrides.takeover_minutes, changed.overrides.sends_per_day) == (None, 98)
+
+
 async def test_a_bound_number_is_released_by_a_button_and_an_absent_runner_is_told(portal: Site) -> None:
     client = await portal.add_client()
     address = f"/admin/clients/{client.id}"
