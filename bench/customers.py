@@ -63,7 +63,7 @@ class Customers:
 
     async def write(self, messages: int, *, per_second: float) -> None:
         """Write that many messages, whether or not anybody answers."""
-        sending: set[asyncio.Task[None]] = set()
+        sending: list[asyncio.Task[None]] = []
         while len(self.book.written) < messages:
             pair = self._rng.choice(self._pairs)
             kind = self._rng.random()
@@ -71,8 +71,7 @@ class Customers:
             texts = [self._note(pair) for _ in range(count)]
             if kind > 0.9:
                 texts[-1] = self._question(pair)
-            sending.add(task := asyncio.create_task(self._send(pair, texts)))
-            task.add_done_callback(sending.discard)
+            sending.append(asyncio.create_task(self._send(pair, texts)))
             await asyncio.sleep(self._rng.expovariate(per_second / count))
         await asyncio.gather(*sending)
 

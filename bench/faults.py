@@ -50,7 +50,11 @@ class Storm:
         self._rng = rng
         self._began = time.monotonic()
         self._kills: Counter[str] = Counter()
-        self._control = httpx2.AsyncClient(base_url=f"{installation.sandbox}/openai/control", timeout=30)
+        self._control = httpx2.AsyncClient(
+            base_url=f"{installation.sandbox}/openai/control",
+            timeout=30,
+            limits=httpx2.Limits(max_keepalive_connections=0),
+        )
         self._kinds: dict[str, Callable[[], Awaitable[str | None]]] = {
             "kill runner": self._kill_runner,
             "kill browser": self._kill_browser,

@@ -34,7 +34,10 @@ class Tenant:
         self.slug: str = view["landing_url"].rsplit("/", 1)[1]
         self.owner = make_number()
         self.key = key
-        self.phone = httpx2.AsyncClient(base_url=f"{installation.sandbox}/phone/api", timeout=30)
+        # A connection for each call: one that the server closes while idle would make a message's fate unknown.
+        self.phone = httpx2.AsyncClient(
+            base_url=f"{installation.sandbox}/phone/api", timeout=30, limits=httpx2.Limits(max_keepalive_connections=0)
+        )
 
     @classmethod
     async def create(
