@@ -1,6 +1,7 @@
 """The tables of states and of message kinds are whole, and every test that they name exists."""
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -20,10 +21,13 @@ TESTS = {
 
 def rows(text: str) -> list[list[str]]:
     """The cells of every row below a table's head."""
-    lines = [line for line in text.splitlines() if line.startswith("|") and not line.startswith("|---")]
-    tables = [line.strip("|").split(" | ") for line in lines]
-    heads = {text[: text.index(rule)].rstrip("\n").splitlines()[-1] for rule in re.findall(r"^\|---.*$", text, re.M)}
-    return [cells for cells, line in zip(tables, lines, strict=True) if line not in heads]
+    lines = [*text.splitlines(), ""]
+    below_heads = [
+        line
+        for line, following in pairwise(lines)
+        if line.startswith("|") and not line.startswith("|---") and not following.startswith("|---")
+    ]
+    return [line.strip("|").split(" | ") for line in below_heads]
 
 
 def quoted(text: str) -> set[str]:
