@@ -227,7 +227,10 @@ class Chats:
         elif silence == "taken_over":
             status, until = "suspended", to_datetime(row["taken_over_until"])
         elif silence == "suspended":
-            status, reason = "suspended", reason or "suspended"
+            status = "suspended"
+        if status == "suspended" and reason is None:
+            # Told already, with its reason; who waits is told when the silence ends.
+            return
         if status == "automatic" and row["waiting"] is not None:
             status, reason = "waiting_for_human", row["waiting"]
         await self._outbox.add(ConversationStatusChanged(chat_id=chat_id, status=status, reason=reason, until=until))

@@ -156,9 +156,7 @@ async def test_a_reply_that_certainly_did_not_leave_is_sent_again_under_its_id(h
 
 
 async def test_a_reply_waits_for_the_channel_and_keeps_the_answer(house: House) -> None:
-    house.channel.working.clear()
-    await house.receive(incoming("hola"))
-    await wait_for(lambda: house.assistant.asked)
+    await reply_without_channel(house)
     await house.restart()
     house.channel.working.set()
     await house.settled()
@@ -166,15 +164,20 @@ async def test_a_reply_waits_for_the_channel_and_keeps_the_answer(house: House) 
     assert house.assistant.asked == [["hola"]]
 
 
-async def reply_long_ago(house: House) -> None:
-    """A reply that was made long ago and waits for the channel since."""
+async def reply_without_channel(house: House) -> None:
+    """A reply that is in the journal and waits for the channel."""
     house.channel.working.clear()
     await house.receive(incoming("hola"))
 
     async def replied() -> Any:
-        return await house.journal.database.rows("SELECT 1 FROM turns WHERE reply IS NOT NULL")
+        async with house.journal.transaction():
+            return await house.journal.database.rows("SELECT 1 FROM turns WHERE reply IS NOT NULL")
 
     await wait_for(replied)
+
+
+async def reply_long_ago(house: House) -> None:
+    await reply_without_channel(house)
     await house.conversation.stop()
     await house.journal.database.run("UPDATE turns SET replied_at = replied_at - 1000")
     await house.restart()

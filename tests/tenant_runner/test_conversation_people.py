@@ -122,6 +122,19 @@ async def test_an_agents_message_pauses_too_and_leaves_all_the_same(house: House
     assert [status[:3] for status in await house.statuses()] == [(CHAT, "suspended", "agent_wrote")]
 
 
+async def test_who_waits_for_a_person_is_told_when_the_pause_ends(house: House) -> None:
+    await house.receive(own("ya te confirmo"))
+    await house.journal.chats.wait_for_human(CHAT, "undecrypted")
+    assert [status[1:] for status in await house.statuses()] == [("suspended", "owner_wrote")]
+    await pass_time(house, house.config.takeover_s)
+    await wait_for(lambda: told_twice(house))
+    assert (await house.statuses())[-1] == (CHAT, "waiting_for_human", "undecrypted")
+
+
+async def told_twice(house: House) -> bool:
+    return len(await house.statuses()) == 2
+
+
 async def test_zero_seconds_of_takeover_mean_none(house: House) -> None:
     house.configure(takeover_s=0.0)
     await house.receive(own("ya te confirmo"))
