@@ -257,13 +257,13 @@ SESSION_TEXTS: dict[Situation, SessionText] = {
         True,
         Words(
             N_("WhatsApp Web was opened in another place with this session"),
-            N_("WhatsApp allows one at a time and gave the session to the other one."),
-            N_("Press “Restart” to take it back."),
+            N_("WhatsApp allows one at a time. It is taken back by itself, after a longer wait each time."),
+            N_("Close it in the other place, or press “Restart” to take it back now."),
         ),
         Words(
             N_("WhatsApp is open in another place"),
             N_("Another computer took over this session, so the assistant cannot answer."),
-            N_("Write to the agency so that they take it back."),
+            N_("Close it there; we take it back by ourselves. If you did not open it, write to the agency."),
         ),
     ),
     Situation.RESTRICTED: SessionText(
@@ -398,6 +398,11 @@ _OF_REASON = {
     SessionReason.BROWSER_FAILED: Situation.BROWSER_FAILED,
     SessionReason.PAGE_UNSUPPORTED: Situation.PAGE_UNSUPPORTED,
 }
+
+# What is tried again by itself: pages say which attempt it is and when the next one begins.
+TRIED_AGAIN = frozenset(
+    {Situation.RECONNECTING, Situation.CONFLICT, Situation.PAGE_UNREACHABLE, Situation.BROWSER_FAILED}
+)
 
 # Steps of STARTING in their order: what the bar of the landing page shows.
 PHASES: dict[str | None, tuple[str, int]] = {

@@ -84,9 +84,13 @@ async def send_events(
 
 @router.post("/{slug}/refresh", dependencies=[Depends(check_form)])
 async def refresh_code(
-    request: Request, client: LinkedClient, gateways: GatewaysDep, limiter: ActionLimiterDep
+    request: Request,
+    client: LinkedClient,
+    gateways: GatewaysDep,
+    limiter: ActionLimiterDep,
+    show: Annotated[str, Form(max_length=10)] = "",
 ) -> Response:
-    """Have a new QR code made, because the visitor asked for one."""
+    """Have a new QR code made, because the visitor asked for one; `show` is `qr` for who had a code to type."""
     if client is None:
         return _unknown(request)
     outcome = "code-asked"
@@ -98,7 +102,8 @@ async def refresh_code(
         outcome = "code-too-many"
     except Problem:
         outcome = "code-failed"
-    return _private(redirect(request, f"/client/{client.slug}", flash=outcome))
+    back = "?show=qr" if show == "qr" and outcome == "code-asked" else ""
+    return _private(redirect(request, f"/client/{client.slug}{back}", flash=outcome))
 
 
 @router.get("/{slug}/link-code")

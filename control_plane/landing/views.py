@@ -7,7 +7,16 @@ from control_plane.clients.models import Client, Wanted
 from control_plane.database import Database
 from control_plane.runners.models import Runner, RunnerState
 from control_plane.runners.repository import Runners
-from control_plane.session_text import N_, PHASES, SESSION_TEXTS, SessionText, Situation, Words, find_situation
+from control_plane.session_text import (
+    N_,
+    PHASES,
+    SESSION_TEXTS,
+    TRIED_AGAIN,
+    SessionText,
+    Situation,
+    Words,
+    find_situation,
+)
 from control_plane.sessions.models import QRCode, Session, TypedCode
 from control_plane.sessions.repository import ClientSession
 from control_plane.settings import Environment, Settings
@@ -111,13 +120,13 @@ def make_view(
     if typed is not None:
         situation = Situation.LINK_CODE
     elif situation is Situation.LINK_CODE:
-        # The code to type is over, or the visitor prefers to scan: with no other one there is nothing to wait for.
-        situation = Situation.SCAN if code else Situation.EXPIRED
+        # Whoever went back to scanning waits for a QR code; else the code to type is over and nothing follows it.
+        situation = Situation.SCAN if code or show else Situation.EXPIRED
     # After a wrong phone or an unlink the runner offers a code at once, beside the cause.
     shown = code if situation in (Situation.SCAN, Situation.WRONG_NUMBER, Situation.UNLINKED) else None
     expected = client.expected_phone or client.bound_phone
     wrong = situation is Situation.WRONG_NUMBER
-    again = situation is Situation.RECONNECTING
+    again = situation in TRIED_AGAIN
     return LandingView(
         path=path,
         name=client.name,

@@ -12,6 +12,7 @@ from control_plane.session_text import (
     ASSISTANT_PROBLEMS,
     PHASES,
     SESSION_TEXTS,
+    TRIED_AGAIN,
     SessionText,
     Situation,
     Words,
@@ -115,8 +116,8 @@ def make_row(
         problem_detail=session.assistant_problem_detail if problem else None,
         detail=session.detail if text.attention else None,
         waiting=waiting,
-        attempt=session.attempt if situation is Situation.RECONNECTING else None,
-        next_attempt_at=session.next_attempt_at if situation is Situation.RECONNECTING else None,
+        attempt=session.attempt if situation in TRIED_AGAIN else None,
+        next_attempt_at=session.next_attempt_at if situation in TRIED_AGAIN else None,
     )
 
 

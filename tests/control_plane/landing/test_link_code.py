@@ -22,10 +22,12 @@ async def test_a_code_to_type_is_the_second_way_and_leads_back_to_the_qr(site: S
 
     async with open_runner(site, client) as runner:
         answer = await site.post(f"{address}/link-code", {"phone": "+54 9 11 5555-1234"})
+        page = (await site.get(address)).text
+        again = await site.post(f"{address}/refresh", {"show": "qr"})
 
     assert (answer.status_code, answer.headers["location"]) == (303, address)
-    assert runner.asked == [("session/link-code", {"phone": "5491155551234"})]
-    page = (await site.get(address)).text
+    assert runner.asked == [("session/link-code", {"phone": "5491155551234"}), ("session/refresh", None)]
+    assert again.headers["location"] == f"{address}?show=qr"
     assert "ABCD-1234" in page
     assert "Copiar el código" in page
     assert "data-until=" in page
