@@ -184,7 +184,8 @@ class Courier:
     async def _wait_for_news(self) -> None:
         anxious = self._session().state is not SessionState.WORKING
         try:
-            await asyncio.wait_for(self._outbox.news.wait(), ANXIOUS_HEARTBEAT_S if anxious else HEARTBEAT_S)
+            async with asyncio.timeout(ANXIOUS_HEARTBEAT_S if anxious else HEARTBEAT_S):
+                await self._outbox.news.wait()
         except TimeoutError:
             return
         # What belongs together comes within moments: one request for all of it.

@@ -144,7 +144,8 @@ class Runner:
             channel = self._channel
             if channel is not None:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(channel.wait_until_working(), CHECK_CHANNEL_S)
+                    async with asyncio.timeout(CHECK_CHANNEL_S):
+                        await channel.wait_until_working()
                     return channel
             else:
                 await asyncio.sleep(CHECK_CHANNEL_S)

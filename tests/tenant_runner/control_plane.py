@@ -31,6 +31,7 @@ class FakeControlPlane:
         self.sessions: list[SessionChanged] = []
         self.instances: list[str] = []
         self.duplicates = 0
+        self.memory_bytes: int | None = None
         self.breaks_after_storing = 0
         self._server: HttpServer | None = None
 
@@ -79,6 +80,7 @@ class FakeControlPlane:
             last = event.sequence
         if not self.sessions or self.sessions[-1] != delivery.session:
             self.sessions.append(delivery.session)
+        self.memory_bytes = delivery.memory_bytes or self.memory_bytes
         if delivery.instance not in self.instances:
             self.instances.append(delivery.instance)
         if self.breaks_after_storing and delivery.events:

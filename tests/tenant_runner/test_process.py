@@ -61,6 +61,7 @@ async def test_a_scanned_runner_answers_tells_and_stops_cleanly(
     assert (question.author, question.contact_name, question.contact_phone) == ("contact", "Ana", CUSTOMER)
     assert (answer.author, answer.in_reply_to) == ("assistant", (question.message_id,))
     await wait_for(lambda: control_plane.acks(answer.message_id)[:2] == ["server", "delivered"], deadline_s=15)
+    await wait_for(lambda: control_plane.memory_bytes, deadline_s=30, what="the runner tells its memory")
     began = datetime.now(UTC)
     assert await runner.stop() == 0
     assert datetime.now(UTC) - began < timedelta(seconds=10)

@@ -162,8 +162,9 @@ def test_an_unlinking_while_nobody_ran_is_told_too() -> None:
 
 def test_a_login_that_nobody_ended_is_looked_for_in_the_copy_before_codes_are_shown() -> None:
     page = Page(linked_phone=PHONE)
-    assert page.shows_code("code-1") is Verdict.RESTORE
-    assert page.shown == ("STOPPED", "stopped")
+    assert page.shows_code("code-1") is Verdict.GO_ON
+    assert page.shows_code("code-1", 6) is Verdict.RESTORE
+    assert page.shown == ("STARTING", "preparing")
     page.watch.copy_hopeless = True
     assert page.shows_code("code-1") is Verdict.GO_ON
     assert (page.shown, page.session.qr) == (("SCAN_QR_CODE", "unlinked"), "code-1")

@@ -119,9 +119,11 @@ class Browser:
     async def close(self) -> None:
         """Close politely, so that the profile is written; kill what does not close in time."""
         with suppress(Error, TimeoutError):
-            await asyncio.wait_for(self._context.close(), CLOSE_S)
+            async with asyncio.timeout(CLOSE_S):
+                await self._context.close()
         with suppress(Error, TimeoutError):
-            await asyncio.wait_for(self._playwright.stop(), CLOSE_S / 2)
+            async with asyncio.timeout(CLOSE_S / 2):
+                await self._playwright.stop()
         await asyncio.to_thread(end_leftovers, self._profile, 0.0)
         self.lost.set()
 

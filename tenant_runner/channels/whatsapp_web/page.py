@@ -138,7 +138,8 @@ class WhatsAppPage:
     async def _call(self, name: str, arguments: dict[str, Any] | None = None, *, timeout_s: float = CALL_S) -> Any:
         script = "([name, given]) => { if (!window.flame) throw new Error('no bridge'); return flame[name](given); }"
         try:
-            return await asyncio.wait_for(self._page.evaluate(script, [name, arguments]), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                return await self._page.evaluate(script, [name, arguments])
         except TimeoutError as error:
             raise PageTimeout(f"{name}: no answer in {timeout_s:.0f} s") from error
         except Error as error:

@@ -27,6 +27,7 @@ from tenant_runner.contract import ChannelConfig, LinkCode, SessionChanged, Sess
 logger = logging.getLogger(__name__)
 
 SPAWN_S = 60.0
+STOP_S = 8.0
 ROUND_TRIP_S = 30.0
 WATCH_S = 1.0
 FAILED_ROUND_TRIPS = 3
@@ -105,9 +106,12 @@ class WhatsAppWebSession(PageRequests):
 
     async def stop(self) -> None:
         """Close the browser; the profile keeps the account linked."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        running = set(self._tasks)
+        while running:
+            for task in running:
+                task.cancel()
+            # Once is enough, unless something on the way took the cancellation for its own.
+            _, running = await asyncio.wait(running, timeout=STOP_S)
         self._tasks = []
         self._snapshot.change(SessionState.STOPPED, SessionReason.STOPPED, phone=self._watch.linked_phone)
         await self._tell()
@@ -206,7 +210,8 @@ class WhatsAppWebSession(PageRequests):
             service_workers=self._config.page_version is None,
         )
         try:
-            browser = await asyncio.wait_for(opening, SPAWN_S)
+            async with asyncio.timeout(SPAWN_S):
+                browser = await opening
         except (ProfileInUse, TimeoutError, PlaywrightError, OSError) as error:
             words = str(error).splitlines()[0][:200] if str(error) else "the browser did not start in time"
             if isinstance(error, PlaywrightError) and await self._profile_is_damaged():
@@ -229,7 +234,8 @@ class WhatsAppWebSession(PageRequests):
         with TemporaryDirectory(dir=self._profile.parent, prefix="profile-try-") as empty:
             opening = Browser.open(Path(empty), chromium=self._chromium, arguments=self._config.browser_arguments)
             try:
-                browser = await asyncio.wait_for(opening, SPAWN_S)
+                async with asyncio.timeout(SPAWN_S):
+                    browser = await opening
             except (ProfileInUse, TimeoutError, PlaywrightError, OSError):
                 return False
             await browser.close()

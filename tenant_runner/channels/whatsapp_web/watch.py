@@ -15,6 +15,7 @@ LOGIN_S = 90.0
 SYNC_S = 180.0
 OFFLINE_S = 300.0
 PASSKEY_S = 90.0
+LOST_S = 5.0
 RESTRICTED_S = 3600.0
 CONFLICT_S = 60.0
 CONFLICT_GROWTH = 5
@@ -243,8 +244,11 @@ class LinkWatch:
         if settled and (self.linked_phone or self._logout_wanted):
             told = status.logged_out or self._logout_told
             if not (told or self._logout_wanted or self.copy_hopeless):
-                # Nobody unlinked this device: the page has forgotten who it is.
-                return Verdict.RESTORE
+                # Nobody unlinked this device: the page has forgotten who it is, unless it just has not looked yet.
+                if self._waited("lost", now) >= LOST_S:
+                    return Verdict.RESTORE
+                self.preparing("login")
+                return Verdict.GO_ON
             if not self._logout_wanted:
                 detail = "the phone unlinked this device" if told else "the browser lost its login"
                 self._cause = (SessionReason.UNLINKED, {"detail": detail})
