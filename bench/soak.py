@@ -29,6 +29,13 @@ from tests.e2e.tenant import Tenant
 
 INSTRUCTIONS = "Sos el asistente de una tienda.\n" + SENTENCE
 QUIET_S = 8.0
+# Real clients answer twenty customers a minute; here hundreds write within minutes.
+PACING = {
+    "FLAME_SENDS_PER_MINUTE": "1000",
+    "FLAME_SENDS_PER_HOUR": "50000",
+    "FLAME_SENDS_PER_DAY": "500000",
+    "FLAME_SEND_GAP_S": "0.05",
+}
 
 
 @dataclass(frozen=True)
@@ -211,7 +218,7 @@ def main(arguments: list[str]) -> int:
     temporary = root / "t"
     temporary.mkdir()
     os.environ["TMPDIR"] = str(temporary)
-    installation = Installation(root / "flame", chromium)
+    installation = Installation(root / "flame", chromium, **PACING)
     try:
         installation.start()
         report = asyncio.run(Soak(installation, temporary, plan).run())

@@ -1,6 +1,7 @@
 """Taking in what runners deliver: each event once, in order; and what pages show of sessions."""
 
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -26,6 +27,10 @@ from tenant_runner.contract import (
 
 logger = logging.getLogger(__name__)
 
+# A runner whose patience ends asks again, while what it asked before still goes on here: a slow database would be asked
+# for more and more. Answered well before, with what is done so far, it catches up.
+ACCEPT_BUDGET_S = 5.0
+
 TellOfLink = Callable[[str, datetime], Awaitable[None]]
 
 
@@ -42,6 +47,7 @@ async def accept(
     """Apply a delivery: safe to repeat, in whole or in part.
 
     Every event is written before the high-water mark moves: a crash in between repeats writes that change nothing.
+    What is not done within `ACCEPT_BUDGET_S` is left to the next delivery; the receipt says how far it got.
 
     Args:
         tell_of_link: told of each new link with the phone's digits and the moment; may be told of one twice.
@@ -50,10 +56,13 @@ async def accept(
     known = await session.get()
     through = known.accepted_through if known.journal_id == delivery.journal_id else 0
     accepted = through
+    ends = time.monotonic() + ACCEPT_BUDGET_S
     for event in delivery.events:
         if event.sequence > through:
             await _apply(event, session=session, conversations=conversations)
             accepted = max(accepted, event.sequence)
+            if time.monotonic() > ends:
+                break
     now = datetime.now(UTC)
     if accepted != through or known.journal_id != delivery.journal_id:
         await session.set(journal_id=delivery.journal_id, accepted_through=accepted)

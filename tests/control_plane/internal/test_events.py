@@ -13,6 +13,8 @@ import zxingcpp
 from fastapi import FastAPI, Request
 from PIL import Image
 
+from control_plane.conversations.repository import Conversations
+from control_plane.sessions import service
 from control_plane.sessions.models import Session
 from control_plane.sessions.repository import ClientSession
 from tenant_runner.contract import RunnerConfig
@@ -113,6 +115,27 @@ async def test_deliveries_that_overlap_record_each_message_once(site: Site) -> N
     events = [message(number, f"id-{number}") for number in range(1, 21)]
     receipts = await asyncio.gather(*(runner.deliver(*events) for _ in range(4)))
     assert {receipt(response)["accepted_through"] for response in receipts} == {20}
+    assert await site.database["client_messages"].count_documents({}) == 20
+
+
+async def test_a_slow_database_takes_what_it_can_in_time_and_the_rest_with_the_next_deliveries(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = Conversations.record
+
+    async def record_slowly(self: Conversations, *arguments: Any) -> None:
+        await asyncio.sleep(0.05)
+        await record(self, *arguments)
+
+    monkeypatch.setattr(Conversations, "record", record_slowly)
+    monkeypatch.setattr(service, "ACCEPT_BUDGET_S", 0.3)
+    runner = site.runner(await site.create())
+    events = [message(number, f"id-{number}") for number in range(1, 21)]
+    through: list[int] = []
+    while not through or through[-1] < 20:
+        through.append(receipt(await runner.deliver(*events))["accepted_through"])
+        assert len(through) < 2 or through[-1] > through[-2]
+    assert len(through) > 1
     assert await site.database["client_messages"].count_documents({}) == 20
 
 
