@@ -10,7 +10,7 @@ from control_plane.session_text import Situation
 from tenant_runner.contract import SessionReason, SessionState
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-STATES = (REPOSITORY / "docs" / "states.md").read_text()
+STATES = (REPOSITORY / "docs" / "session.md").read_text()
 MESSAGES = (REPOSITORY / "docs" / "messages.md").read_text()
 TESTS = {
     name
