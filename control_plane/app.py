@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 
 LANDING_ACTIONS_PER_MINUTE = 6
 # Everything else is a page.
+HEALTH_S = 8.0
 _API_PATHS = ("/api/", "/internal/", "/health", "/openapi.json")
 
 
@@ -103,8 +104,9 @@ async def _show_health(request: Request) -> Response:
     """200 when the database answers, 503 when not; `scheduler` says whether its lease is alive."""
     database: plumbing.Database = request.app.state.database
     try:
-        lease = await database["leases"].find_one({"_id": SCHEDULER})
-    except PyMongoError:
+        async with asyncio.timeout(HEALTH_S):
+            lease = await database["leases"].find_one({"_id": SCHEDULER})
+    except (PyMongoError, TimeoutError):
         body = {"status": "degraded", "database": "unavailable", "scheduler": "unknown", "version": _version()}
         return JSONResponse(body, HTTPStatus.SERVICE_UNAVAILABLE)
     alive = lease is not None and lease["until"] > datetime.now(UTC)

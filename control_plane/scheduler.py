@@ -181,7 +181,8 @@ async def _hold_lease(context: Context, leases: Leases, holder: str, stop: async
             await _stop_jobs(jobs, running, context)
             jobs = None
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), RENEW_S if held_until > loop.time() else LOOK_S)
+            async with asyncio.timeout(RENEW_S if held_until > loop.time() else LOOK_S):
+                await stop.wait()
     if jobs is not None:
         await _stop_jobs(jobs, running, context)
 

@@ -3,6 +3,7 @@
 Called by `scripts/start`, which did the set-up. Everything lives below `var/` of this clone.
 """
 
+import contextlib
 import hashlib
 import os
 import re
@@ -26,6 +27,8 @@ USER_SETTINGS_FILE = HOME / "settings.env"
 
 READY_DEADLINE_S = 180.0
 STOP_DEADLINE_S = 60.0
+LOOK_INTERVAL_S = 5.0
+WEDGED_S = 30.0
 # A path of a Unix socket has 108 bytes at most, the closing NUL among them, and supervisord appends its process id.
 LONGEST_SOCKET_PATH = 96
 # What a child process gets of our environment; secrets travel in the settings file (mode 0600) instead.
@@ -144,6 +147,13 @@ class Platform:
     def is_alive(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
+    def ends_within(self, seconds: float) -> bool:
+        """Wait for supervisord's end; False when it still runs afterwards."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            if self.process is not None:
+                self.process.wait(seconds)
+        return not self.is_alive()
+
     def control(self, *arguments: str, deadline_s: float = STOP_DEADLINE_S) -> str:
         command = [sys.executable, "-m", "supervisor.supervisorctl", "-c", str(self.configuration), *arguments]
         done = subprocess.run(
@@ -190,6 +200,31 @@ def wait_until_ready(platform: Platform, url: str) -> None:
             pass
         time.sleep(0.3)
     raise CannotStart(f"{last}. Look at var/logs/web.log and var/logs/database.log")
+
+
+def look_after(platform: Platform, url: str, *, embedded: bool) -> None:
+    """Return when supervisord ends; meanwhile kill an embedded database that runs but does not answer.
+
+    supervisord starts it again. Nothing is lost by that: it acknowledges only what is on the disk.
+    """
+    answered = time.monotonic()
+    while not platform.ends_within(LOOK_INTERVAL_S):
+        if not embedded or not says_no_database(url):
+            answered = time.monotonic()
+        elif time.monotonic() - answered > WEDGED_S and "RUNNING" in platform.control("status", "database"):
+            say("· the embedded database has not answered for a while; starting it again")
+            platform.control("signal", "KILL", "database")
+            answered = time.monotonic()
+
+
+def says_no_database(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/health", timeout=20):  # noqa: S310
+            return False
+    except urllib.error.HTTPError as error:
+        return error.code == 503
+    except OSError:
+        return False
 
 
 def main() -> None:
@@ -268,9 +303,8 @@ def main() -> None:
             say(f"  Phone       {sandbox}/phone\n  Mailbox     {sandbox}/mail\n  OpenAI      {sandbox}/openai")
         say(f"\n  Processes   .venv/bin/supervisorctl -c {configuration.name} status")
         say("  Stop        Ctrl-C\n")
-        if platform.process is not None:
-            platform.process.wait()
-            say("· supervisord ended; the platform is stopped")
+        look_after(platform, url, embedded=embedded)
+        say("· supervisord ended; the platform is stopped")
     except KeyboardInterrupt:
         say("\n· stopping (sessions are kept; this takes some seconds)")
     except subprocess.CalledProcessError as error:

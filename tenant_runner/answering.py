@@ -5,6 +5,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -101,7 +102,8 @@ class Answering:
     async def _attempt(self, work: Awaitable[T]) -> T:
         assistant = self._assistant
         try:
-            result = await asyncio.wait_for(work, self._patience.answer_s)
+            async with asyncio.timeout(self._patience.answer_s):
+                result = await work
         except (Unavailable, TenantProblem, Rejected):
             raise
         except TimeoutError as error:
@@ -223,7 +225,6 @@ class Answering:
 
 
 async def _wait(event: asyncio.Event, longest_s: float) -> None:
-    try:
-        await asyncio.wait_for(event.wait(), longest_s)
-    except TimeoutError:
-        return
+    with suppress(TimeoutError):
+        async with asyncio.timeout(longest_s):
+            await event.wait()

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from contextlib import suppress
 
 from tenant_runner.answering import Patience
 from tenant_runner.journal import Journal
@@ -44,10 +45,9 @@ class Deadlines:
             except Exception:
                 logger.exception("deadlines not kept")
                 left_s = AFTER_A_BUG_S
-            try:
-                await asyncio.wait_for(self._news.wait(), left_s)
-            except TimeoutError:
-                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left_s):
+                    await self._news.wait()
 
     async def _keep(self) -> float:
         """Do what is due; returns in how many seconds to look again."""

@@ -111,7 +111,8 @@ class MediaJobs:
 
     async def _get(self, job: MediaJob, channel: Channel) -> None:
         longest = MAX_IMAGE_BYTES if job.sort == "image" else MAX_VOICE_BYTES
-        data = await asyncio.wait_for(channel.download(job.chat_id, job.message_id, longest), DOWNLOAD_S)
+        async with asyncio.timeout(DOWNLOAD_S):
+            data = await channel.download(job.chat_id, job.message_id, longest)
         if not data or len(data) > longest:
             raise MediaGone("empty or too large")
         if job.sort == "image":

@@ -74,7 +74,8 @@ async def _forget(
         while waiting and (left_s := ends - time.monotonic()) > 0:
             remote = waiting.pop()
             try:
-                await asyncio.wait_for(assistant.forget(remote), min(ONE_CONVERSATION_S, left_s))
+                async with asyncio.timeout(min(ONE_CONVERSATION_S, left_s)):
+                    await assistant.forget(remote)
             except TimeoutError:
                 problems.add("the provider did not answer in time")
             except TenantProblem as error:

@@ -93,6 +93,20 @@ async def test_answers_go_on_without_the_control_plane_and_every_event_arrives_a
         assert len(await tenant.sent(customer)) == 1
 
 
+async def test_a_database_that_hangs_is_started_again_and_has_everything(
+    installation: Installation, api: httpx2.AsyncClient, create_tenant: CreateTenant
+) -> None:
+    tenant = await create_tenant(kind="automatic")
+    (database,) = (each for each in installation.processes() if "secantusd-py" in " ".join(each.cmdline()))
+    database.suspend()
+
+    async def answers_again() -> bool:
+        return not database.is_running() and (await api.get("/health")).status_code == 200
+
+    await wait_for(answers_again, deadline_s=200, interval_s=1, what="another database process that answers")
+    assert (await api.get(f"/api/admin/clients/{tenant.id}")).status_code == 200
+
+
 async def test_everything_stopped_and_started_comes_back_without_a_qr_code(
     installation: Installation, create_tenant: CreateTenant
 ) -> None:
