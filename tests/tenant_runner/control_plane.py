@@ -33,6 +33,7 @@ class FakeControlPlane:
         self.duplicates = 0
         self.memory_bytes: int | None = None
         self.breaks_after_storing = 0
+        self.takes_at_most: int | None = None
         self._server: HttpServer | None = None
 
     @property
@@ -72,7 +73,7 @@ class FakeControlPlane:
 
     def _take(self, delivery: Delivery) -> DeliveryReceipt:
         last = self.events[-1].sequence if self.events else 0
-        for event in delivery.events:
+        for event in delivery.events[: self.takes_at_most]:
             if event.sequence <= last:
                 self.duplicates += 1
                 continue

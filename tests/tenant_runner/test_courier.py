@@ -87,6 +87,17 @@ async def test_events_arrive_in_order_in_batches_and_leave_the_journal(
     await wait_for(empty)
 
 
+async def test_a_control_plane_that_takes_a_part_is_given_the_rest_at_once(
+    journal: Journal, post: Post, control_plane: FakeControlPlane
+) -> None:
+    control_plane.takes_at_most = 10
+    for number in range(100):
+        await journal.messages.record(message(number))
+    # Ten deliveries, and no heartbeat's pause between any of them.
+    await wait_for(lambda: len(control_plane.events) == 100, deadline_s=9)
+    assert [event.sequence for event in control_plane.events] == list(range(1, 101))
+
+
 async def test_what_happened_while_it_was_away_arrives_afterwards_once(
     journal: Journal, post: Post, control_plane: FakeControlPlane
 ) -> None:
