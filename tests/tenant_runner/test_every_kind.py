@@ -22,7 +22,7 @@ from tests.conftest import find_free_port, wait_for
 from tests.tenant_runner.control_plane import FakeControlPlane
 from tests.tenant_runner.installation import Phone, RunnerProcess, Sandbox
 
-OWNER = "5491155559100"
+OWNER = "5491155559200"
 PRICE = "El pan casero cuesta 900 pesos."
 UNSUPPORTED = "Por ahora no puedo ver eso."
 BYE = "No te escribimos más."

@@ -228,12 +228,14 @@ async def test_a_restriction_stops_sending_and_keeps_the_session(
     chat = f"{new_number()}@c.us"
     message_id = await linked.running.new_message_id(chat)
     phone.does("restrict", restricted=True)
-    told = await linked.wait_for("FAILED", "restricted")
-    assert told.phone == OWNER
-    with pytest.raises(ChannelNotReady):
-        await linked.running.send(chat, "hola", message_id)
-    assert phone.events("sent") == []
-    phone.does("restrict", restricted=False)
+    try:
+        told = await linked.wait_for("FAILED", "restricted")
+        assert told.phone == OWNER
+        with pytest.raises(ChannelNotReady):
+            await linked.running.send(chat, "hola", message_id)
+        assert phone.events("sent") == []
+    finally:
+        phone.does("restrict", restricted=False)
     await linked.wait_for("WORKING", "connected")
     assert phone.events("unlinked") == []
 
