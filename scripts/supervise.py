@@ -181,7 +181,8 @@ class Platform:
             say("· a process takes long to stop; ending it")
         self.process.terminate()
         try:
-            self.process.wait(STOP_DEADLINE_S)
+            # Killed, it would leave behind whatever still runs.
+            self.process.wait(3 * STOP_DEADLINE_S)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()

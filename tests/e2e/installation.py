@@ -92,7 +92,7 @@ class Installation:
         if self.process is None:
             return 0
         self.process.send_signal(number)
-        status = self.process.wait(180)
+        status = self.process.wait(300)
         self.process = None
         return status
 

@@ -36,7 +36,8 @@ class Listener:
         return datetime.now(UTC) - timedelta(minutes=10)
 
     def of(self, message_id: str) -> list[ChannelMessage]:
-        return [message for message in self.messages if message.message_id.endswith(message_id)]
+        """What was told of a message; a channel may tell the same more than once."""
+        return list(dict.fromkeys(message for message in self.messages if message.message_id.endswith(message_id)))
 
 
 class LinkedSession:
