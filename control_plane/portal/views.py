@@ -37,6 +37,7 @@ class Row:
         waiting: chats that wait for a person.
         attempt: number of the attempt to connect again, and when the next one begins.
         detail: the runner's words on a state that needs attention.
+        ahead: how many clients start before this one, while it waits for its turn.
         process: state of the client's process; `process_detail` says what is wrong with it.
     """
 
@@ -57,6 +58,7 @@ class Row:
     waiting: int = 0
     attempt: int | None = None
     next_attempt_at: datetime | None = None
+    ahead: int | None = None
 
     @property
     def needs_attention(self) -> bool:
@@ -116,6 +118,7 @@ def make_row(
         problem_detail=session.assistant_problem_detail if problem else None,
         detail=session.detail if text.attention else None,
         waiting=waiting,
+        ahead=runner.ahead if situation is Situation.PREPARING else None,
         attempt=session.attempt if situation in TRIED_AGAIN else None,
         next_attempt_at=session.next_attempt_at if situation in TRIED_AGAIN else None,
     )

@@ -48,7 +48,7 @@ class Runners:
         return await self.remember(
             known,
             state=RunnerState.WAITING,
-            message=f"waiting to start, {ahead} before it",
+            message=None,
             since=now if is_new else known.since,
             waiting_since=known.waiting_since or now,
             ahead=ahead,

@@ -2,6 +2,8 @@ from datetime import UTC, datetime, timedelta
 
 from control_plane.clients.models import StoredAutomaticAssistant, StoredOpenAIAssistant, Wanted
 from control_plane.clients.service import landing_url
+from control_plane.runners.models import Runner
+from control_plane.runners.repository import Runners
 from tenant_runner.contract import SessionReason
 from tests.control_plane.portal.site import Site, open_runner
 
@@ -159,6 +161,16 @@ async def test_the_same_list_shows_names_as_text_and_what_needs_attention_first(
     assert page.index("onerror") < page.index("Tranquila")
     assert "Restringido por WhatsApp" in page
     assert "WhatsApp restringió esta cuenta" in page
+
+
+async def test_a_client_that_waits_for_its_turn_says_how_many_start_before_it(portal: Site) -> None:
+    client = await portal.add_client()
+    runners = Runners(portal.database)
+    await runners.show_waiting(Runner(client_id=client.id), 3, datetime.now(UTC))
+
+    page = (await portal.get(f"/admin/clients/{client.id}")).text
+
+    assert "Espera su turno para arrancar: 3 clientes antes." in page
 
 
 async def test_connecting_disconnecting_and_restarting_change_what_is_wanted(portal: Site) -> None:
