@@ -103,6 +103,20 @@ async def test_an_undecrypted_message_is_told_and_comes_again_under_its_id(
     assert (second.undecrypted, second.text, second.message_id) == (False, "¿horario?", first.message_id)
 
 
+async def test_a_message_that_is_decrypted_after_the_page_began_anew_is_told_although_no_event_comes(
+    linked: LinkedSession, phone: Phone, new_number: Callable[[], str]
+) -> None:
+    await linked.wait_for("WORKING", "connected")
+    message = phone.incoming(new_number(), "¿horario?", undecrypted=True)
+    assert [told.undecrypted for told in await received(linked, message)] == [True]
+    await linked.running.recycle()
+    await wait_for(lambda: linked.shown[0] != "WORKING", deadline_s=20)
+    await linked.wait_for("WORKING", "connected")
+    phone.does("decrypt", id=message["id"])
+    told = await received(linked, message, 2)
+    assert [(each.undecrypted, each.text) for each in told] == [(True, ""), (False, "¿horario?")]
+
+
 async def test_a_file_is_described_without_its_content(
     linked: LinkedSession, phone: Phone, new_number: Callable[[], str]
 ) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,9 @@ from tenant_runner.channels.base import Ack, ChannelChange, ChannelListener, Cha
 from tenant_runner.channels.whatsapp_web.page import parse_change, parse_message
 
 logger = logging.getLogger(__name__)
+
+# As long as the conversation waits for the real form of a message.
+SEALED_PATIENCE_S = 180.0
 
 
 class Inbox:
@@ -18,6 +22,14 @@ class Inbox:
         self._listener = listener
         self._on_failure = on_failure
         self._queue: asyncio.Queue[ChannelMessage | ChannelChange | tuple[str, Ack]] = asyncio.Queue()
+        self._sealed: dict[str, float] = {}
+
+    @property
+    def has_sealed(self) -> bool:
+        """Whether a message that could not be decrypted still waits for its real form."""
+        given_up = time.monotonic() - SEALED_PATIENCE_S
+        self._sealed = {message_id: since for message_id, since in self._sealed.items() if since > given_up}
+        return bool(self._sealed)
 
     def put(self, *items: ChannelMessage | ChannelChange) -> None:
         """What was read from the page."""
@@ -43,6 +55,7 @@ class Inbox:
             try:
                 if isinstance(item, ChannelMessage):
                     await self._listener.message_received(item)
+                    self._note(item)
                 elif isinstance(item, ChannelChange):
                     await self._listener.message_changed(item)
                 else:
@@ -51,3 +64,9 @@ class Inbox:
                 # It was not stored, so it was not marked read either: ask the page for it again.
                 logger.exception("channel event was not taken in")
                 self._on_failure()
+
+    def _note(self, message: ChannelMessage) -> None:
+        if message.undecrypted:
+            self._sealed.setdefault(message.message_id, time.monotonic())
+        else:
+            self._sealed.pop(message.message_id, None)

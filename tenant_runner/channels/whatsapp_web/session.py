@@ -20,6 +20,7 @@ from tenant_runner.channels.whatsapp_web.page import PageBroken, WhatsAppPage
 from tenant_runner.channels.whatsapp_web.profile_copy import CopyFailed, ProfileCopy
 from tenant_runner.channels.whatsapp_web.pulse import Pulse
 from tenant_runner.channels.whatsapp_web.requests import PageRequests
+from tenant_runner.channels.whatsapp_web.sweeps import Sweeps
 from tenant_runner.channels.whatsapp_web.versions import PageUnsupported, pinned_page
 from tenant_runner.channels.whatsapp_web.watch import PAGE_S, LinkWatch, Verdict
 from tenant_runner.contract import ChannelConfig, LinkCode, SessionChanged, SessionReason, SessionState
@@ -79,11 +80,11 @@ class WhatsAppWebSession(PageRequests):
         self._chromium = chromium
         self._snapshot = Snapshot(session_version)
         self._watch = LinkWatch(config, self._snapshot, linked_phone)
-        self._inbox = Inbox(listener, self._catch_up_later)
+        self._sweeps = Sweeps()
+        self._inbox = Inbox(listener, self._sweeps.want)
         self._attempts = Attempts()
         self._told_version = 0
         self._connected_since: float | None = None
-        self._catch_up_due = False
         self._recycle_wanted = False
         self._copy = ProfileCopy(profile)
         self._copy_after = 0.0
@@ -344,10 +345,10 @@ class WhatsAppWebSession(PageRequests):
             if self._connected_since is None:
                 self._connected_since = time.monotonic()
             if not self._working.is_set():
-                self._catch_up_due = True
+                self._sweeps.connected(time.monotonic())
                 self._working.set()
             await self._tell()
-            if self._catch_up_due:
+            if self._sweeps.due(time.monotonic(), sealed=self._inbox.has_sealed):
                 await self._catch_up(page)
         else:
             self._working.clear()
@@ -356,24 +357,22 @@ class WhatsAppWebSession(PageRequests):
                 await asyncio.to_thread(self._copy.drop)
             await self._tell()
 
-    def _catch_up_later(self) -> None:
-        self._catch_up_due = True
-
     async def _catch_up(self, page: WhatsAppPage) -> None:
         phone = self.session.phone
         if phone is None:
             return
-        since = await self._listener.catch_up_from(phone)
+        since, began = await self._listener.catch_up_from(phone), time.monotonic()
         try:
             missed = await page.missed(since)
         except PageBroken as error:
             logger.warning("catching up failed", extra={"cause": str(error)})
             return
-        self._catch_up_due = False
+        self._sweeps.done(began)
         self._inbox.put(*missed)
 
     async def _wait_for_news(self, browser: Browser) -> None:
-        quiet = self.session.reason in (SessionReason.CONNECTED, SessionReason.RESTRICTED) and not self._catch_up_due
+        calm = self.session.reason in (SessionReason.CONNECTED, SessionReason.RESTRICTED)
+        quiet = calm and not self._sweeps.is_near(sealed=self._inbox.has_sealed)
         waiting = {asyncio.ensure_future(self._nudge.wait()), asyncio.ensure_future(browser.lost.wait())}
         try:
             await asyncio.wait(waiting, timeout=ROUND_TRIP_S if quiet else WATCH_S, return_when=asyncio.FIRST_COMPLETED)

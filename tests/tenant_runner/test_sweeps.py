@@ -1,0 +1,35 @@
+"""When the chats are looked through for what no event told."""
+
+from tenant_runner.channels.whatsapp_web.sweeps import Sweeps
+
+
+def looks(sweeps: Sweeps, until: int, *, sealed: bool = False) -> list[int]:
+    """Ask every second; the seconds in which it looked."""
+    found = []
+    for now in range(1_000, 1_000 + until):
+        if sweeps.due(now, sealed=sealed):
+            sweeps.done(now)
+            found.append(now - 1_000)
+    return found
+
+
+def test_a_connected_session_looks_at_once_soon_again_and_now_and_then() -> None:
+    sweeps = Sweeps()
+    sweeps.connected(1_000)
+    assert sweeps.is_near(sealed=False)
+    assert looks(sweeps, 700) == [0, 5, 30, 330, 630]
+    assert not sweeps.is_near(sealed=False)
+
+
+def test_while_a_message_waits_for_its_real_form_it_looks_often() -> None:
+    sweeps = Sweeps()
+    sweeps.done(1_000)
+    assert sweeps.is_near(sealed=True)
+    assert looks(sweeps, 20, sealed=True) == [5, 10, 15]
+
+
+def test_what_was_told_and_not_stored_is_looked_for_at_once() -> None:
+    sweeps = Sweeps()
+    sweeps.done(1_000)
+    sweeps.want()
+    assert looks(sweeps, 20) == [0]
