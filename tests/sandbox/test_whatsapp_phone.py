@@ -1,5 +1,6 @@
 """The phone: its page in a browser, its API's refusals, and the process around it."""
 
+import asyncio
 import os
 import shutil
 import signal
@@ -11,12 +12,20 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from playwright.async_api import FilePayload, Page, async_playwright, expect
+from playwright.async_api import FilePayload, Page, Route, async_playwright, expect
 
 from sandbox.servers import Endpoints
 from tests.conftest import wait_for
 from tests.sandbox.web_page import Phone, open_page
 
+COUNT_SWITCHING_OFF = """(switch_) => {
+  const { get, set } = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, 'checked');
+  window.switchedOff = 0;
+  Object.defineProperty(document.querySelector(switch_), 'checked', {
+    get,
+    set(on) { if (!on) window.switchedOff += 1; set.call(this, on); },
+  });
+}"""
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -124,6 +133,29 @@ async def test_a_person_makes_whatsapp_fail_for_a_phone(screen: Page, sandbox: E
     assert (held["sync_seconds"], held["losses"]) == (20, {"send": ["answer", "answer"]})
     await screen.click("#losses button")
     await expect(screen.locator("#losses li")).to_have_count(0)
+    await phone.close()
+
+
+async def test_a_late_answer_does_not_move_a_switch_back(screen: Page, sandbox: Endpoints) -> None:
+    phone = await take(screen, sandbox, "54911736")
+    await pick(screen, "failures")
+    asked, moved = asyncio.Event(), asyncio.Event()
+
+    async def hold_back(route: Route) -> None:
+        answer = await route.fetch()
+        asked.set()
+        await moved.wait()
+        await route.fulfill(response=answer)
+
+    await screen.route("**/phone/api/state", hold_back, times=1)
+    await asyncio.wait_for(asked.wait(), timeout=30)
+    async with screen.expect_response("**/phone/api/*/chats"):
+        await screen.check("#refuse")
+    await screen.evaluate(COUNT_SWITCHING_OFF, "#refuse")
+    async with screen.expect_request("**/phone/api/state"):
+        moved.set()
+    assert await screen.evaluate("window.switchedOff") == 0
+    assert await screen.is_checked("#refuse")
     await phone.close()
 
 

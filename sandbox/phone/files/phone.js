@@ -4,7 +4,7 @@ import { drawChats, drawThread } from './chats.js';
 import { $, digits, draw, make } from './dom.js';
 import { drawFailures } from './failures.js';
 import { language, say } from './texts.js';
-import { attempt, hold, notify, onChange, onSubmit, refresh, report, view } from './view.js';
+import { asked, attempt, hold, notify, onChange, onSubmit, refresh, report, view } from './view.js';
 
 const POLL_MS = 1000;
 
@@ -61,6 +61,7 @@ function drawDevices(devices) {
 }
 
 async function show() {
+  const { ended } = asked;
   try {
     const state = await api.getState();
     const held = state.phones.find(({ phone }) => phone === view.phone);
@@ -73,7 +74,8 @@ async function show() {
     $('owner').textContent = held.name;
     $('owner-number').textContent = `+${held.phone}`;
     drawDevices(held.devices);
-    drawFailures(held);
+    // An answer from before a switch was moved would move it back.
+    if (!asked.pending && asked.ended === ended) drawFailures(held);
     const [sessions, chats] = await Promise.all([api.getSessions(), api.getChats(held.phone)]);
     if (view.phone !== held.phone) return;
     drawSessions(sessions);

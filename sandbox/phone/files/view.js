@@ -8,6 +8,9 @@ const STORED = 'flame-sandbox-phone';
 // `answering` is the message that the next one quotes, `editing` the one whose text is being changed.
 export const view = { phone: localStorage.getItem(STORED), chat: null, answering: null, editing: null };
 
+// What a person asked for: how much of it is under way, and how much has ended.
+export const asked = { pending: 0, ended: 0 };
+
 let redraw = async () => {};
 export const onChange = (callback) => { redraw = callback; };
 export const refresh = () => redraw();
@@ -27,12 +30,15 @@ export function notify(text, isProblem = false) {
 export const report = (error) => notify(error instanceof api.Refused ? error.message : say('unreachable'), true);
 
 export async function attempt(work, success) {
+  asked.pending += 1;
   try {
     await work();
     notify(success);
   } catch (error) {
     report(error);
   }
+  asked.pending -= 1;
+  asked.ended += 1;
   await refresh();
 }
 
