@@ -23,6 +23,7 @@ class Message(BaseModel):
     """One message of `client_messages`.
 
     Attributes:
+        sequence: orders messages of one second.
         edited_at: its text is the newest one since then.
         revoked_at: its author deleted it for everyone; the text is gone.
         reactions: by author.
@@ -36,6 +37,7 @@ class Message(BaseModel):
     kind: str
     text: str
     sent_at: datetime
+    sequence: int = 0
     contact_name: str | None = None
     contact_phone: str | None = None
     in_reply_to: tuple[str, ...] = ()

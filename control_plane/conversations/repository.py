@@ -37,14 +37,19 @@ class Conversations:
 
     # ------------------------------------------------------------------------------------------ written by events
 
-    async def record(self, message: MessageRecorded) -> None:
-        """Store a message once; a repeated delivery may complete it, never double it nor undo what changed since."""
+    async def record(self, message: MessageRecorded, *, sequence: int) -> None:
+        """Store a message once; a repeated delivery may complete it, never double it nor undo what changed since.
+
+        Args:
+            sequence: of the event that told it first; orders messages of one second, as WhatsApp's clock is no finer.
+        """
         values = message.model_dump(exclude={"event", "message_id"}, exclude_none=True)
         values["in_reply_to"] = list(message.in_reply_to)
         key = {"client_id": self.client_id, "message_id": message.message_id}
         with contextlib.suppress(DuplicateKeyError):
             # One that changed is missed by the query, and the unique index refuses a second one.
-            await self._messages.update_one({**key, "changed": {"$ne": True}}, {"$set": values}, upsert=True)
+            update = {"$set": values, "$setOnInsert": {"sequence": sequence}}
+            await self._messages.update_one({**key, "changed": {"$ne": True}}, update, upsert=True)
 
     async def change(self, change: MessageChanged) -> None:
         """Store what happened to a message; of one that is not there any more nothing is kept."""
@@ -144,12 +149,12 @@ class Conversations:
             for group in groups
         ]
 
-    async def list_messages(self, chat_id: str, *, before: tuple[datetime, str] | None, limit: int) -> list[Message]:
-        """A chat's messages, newest first, older than the cursor (moment, message id)."""
+    async def list_messages(self, chat_id: str, *, before: tuple[datetime, int] | None, limit: int) -> list[Message]:
+        """A chat's messages, newest first, older than the cursor (moment, sequence)."""
         query: dict[str, Any] = {"client_id": self.client_id, "chat_id": chat_id}
         if before is not None:
-            query |= _older("sent_at", "message_id", *before)
-        order = [("sent_at", DESCENDING), ("message_id", DESCENDING)]
+            query |= _older("sent_at", "sequence", *before)
+        order = [("sent_at", DESCENDING), ("sequence", DESCENDING)]
         cursor = self._messages.find(query).sort(order).limit(limit)
         return [Message.model_validate(document) async for document in cursor]
 
@@ -191,9 +196,9 @@ class Conversations:
             await collection.delete_many({"client_id": self.client_id})
 
 
-def _older(moment_field: str, name_field: str, moment: datetime, name: str) -> dict[str, Any]:
+def _older(moment_field: str, rank_field: str, moment: datetime, rank: str | int) -> dict[str, Any]:
     """Matches what comes after the cursor in a list whose newest is first."""
-    return {"$or": [{moment_field: {"$lt": moment}}, {moment_field: moment, name_field: {"$lt": name}}]}
+    return {"$or": [{moment_field: {"$lt": moment}}, {moment_field: moment, rank_field: {"$lt": rank}}]}
 
 
 def _not_after(field: str, moment: datetime) -> dict[str, Any]:

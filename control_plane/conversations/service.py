@@ -39,13 +39,18 @@ async def show_chat(chat_id: str, *, before: str | None, conversations: Conversa
     Raises:
         NotFound: the cursor is none of ours.
     """
-    found = await conversations.list_messages(chat_id, before=_decode(before), limit=PAGE_SIZE + 1)
+    cursor = _decode(before)
+    try:
+        older_than = (cursor[0], int(cursor[1])) if cursor else None
+    except ValueError as error:
+        raise NotFound("this page of messages does not exist") from error
+    found = await conversations.list_messages(chat_id, before=older_than, limit=PAGE_SIZE + 1)
     messages = found[:PAGE_SIZE]
     more = len(found) > PAGE_SIZE
     quoted = {message.quoted_id for message in messages if message.quoted_id}
     return Page(
         messages=tuple(messages),
-        before=_encode(messages[-1].sent_at, messages[-1].message_id) if more else None,
+        before=_encode(messages[-1].sent_at, str(messages[-1].sequence)) if more else None,
         quoted=await conversations.get_messages(chat_id, quoted) if quoted else {},
         status=await conversations.get_status(chat_id, datetime.now(UTC)),
     )

@@ -123,7 +123,7 @@ async def _store_code(snapshot: SessionChanged, session: ClientSession) -> None:
 async def _apply(event: Event, *, session: ClientSession, conversations: Conversations) -> None:
     match event.payload:
         case MessageRecorded() as message:
-            await conversations.record(message)
+            await conversations.record(message, sequence=event.sequence)
         case MessageChanged() as change:
             await conversations.change(change)
         case MessageAcknowledged(message_id=message_id, ack=ack):

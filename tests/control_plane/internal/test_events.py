@@ -123,9 +123,9 @@ async def test_a_slow_database_takes_what_it_can_in_time_and_the_rest_with_the_n
 ) -> None:
     record = Conversations.record
 
-    async def record_slowly(self: Conversations, *arguments: Any) -> None:
+    async def record_slowly(self: Conversations, *arguments: Any, **named: Any) -> None:
         await asyncio.sleep(0.05)
-        await record(self, *arguments)
+        await record(self, *arguments, **named)
 
     monkeypatch.setattr(Conversations, "record", record_slowly)
     monkeypatch.setattr(service, "ACCEPT_BUDGET_S", 0.3)

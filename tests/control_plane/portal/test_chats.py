@@ -23,6 +23,7 @@ async def write(portal: Site, client: Client, *messages: dict[str, Any], chat_id
             "kind": "chat",
             "text": "",
             "sent_at": start + timedelta(seconds=number),
+            "sequence": number + 1,
             **message,
         }
         for number, message in enumerate(messages)
