@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 
-from sandbox.settings import SandboxSettings
+from sandbox.settings import SandboxSettings, browser_arguments
 
 BANNER = "Simulador: nada de esto es WhatsApp, OpenAI ni correo real · Sandbox: none of this is the real thing"
 
@@ -11,12 +11,11 @@ BANNER = "Simulador: nada de esto es WhatsApp, OpenAI ni correo real · Sandbox:
 def describe(settings: SandboxSettings) -> Iterator[str]:
     """The sandbox as an environment that clients can choose, its mailbox as the mail server, and its ports."""
     http = f"http://localhost:{settings.port}"
-    rules = f"MAP web.whatsapp.com:443 {settings.host}:{settings.tls_port}, MAP * ~NOTFOUND, EXCLUDE {settings.host}"
     environment = {
         "name": "sandbox",
         "label": "Simulador (sandbox)",
         "whatsapp_web_url": "https://web.whatsapp.com/",
-        "browser_arguments": [f"--host-resolver-rules={rules}", "--ignore-certificate-errors"],
+        "browser_arguments": browser_arguments(settings.host, settings.tls_port),
         "openai_base_url": f"http://{settings.host}:{settings.port}/openai/v1",
         "banner": BANNER,
         "links": {"Teléfono": f"{http}/phone/", "Correo": f"{http}/mail", "OpenAI": f"{http}/openai"},

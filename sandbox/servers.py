@@ -15,7 +15,7 @@ from sandbox.app import create_app
 from sandbox.certificate import make_ssl_context
 from sandbox.mailbox import Mailbox
 from sandbox.mailbox import routes as mailbox_routes
-from sandbox.settings import SandboxSettings
+from sandbox.settings import SandboxSettings, browser_arguments
 from sandbox.whatsapp_web import server as whatsapp_web
 from sandbox.whatsapp_web.network import Network
 
@@ -43,9 +43,8 @@ class Endpoints:
 
     @property
     def browser_arguments(self) -> tuple[str, ...]:
-        """What sends a Chromium's https://web.whatsapp.com/ here and nothing anywhere else."""
-        rules = f"MAP web.whatsapp.com:443 {self.host}:{self.tls_port}, MAP * ~NOTFOUND, EXCLUDE {self.host}"
-        return (f"--host-resolver-rules={rules}", "--ignore-certificate-errors")
+        """What sends a Chromium's https://web.whatsapp.com/ here."""
+        return browser_arguments(self.host, self.tls_port)
 
 
 class _Server(uvicorn.Server):

@@ -48,3 +48,9 @@ class SandboxSettings(BaseSettings):
 def load_settings() -> SandboxSettings:
     """Read the environment and the file that `FLAME_SETTINGS_FILE` names; the environment wins."""
     return SandboxSettings(_env_file=os.environ.get("FLAME_SETTINGS_FILE") or None)
+
+
+def browser_arguments(host: str, tls_port: int) -> tuple[str, ...]:
+    """What sends a Chromium's https://web.whatsapp.com/ to the stand-in and nothing anywhere else."""
+    rules = f"MAP web.whatsapp.com:443 {host}:{tls_port}, MAP * ~NOTFOUND, EXCLUDE {host}"
+    return (f"--host-resolver-rules={rules}", "--ignore-certificate-errors")

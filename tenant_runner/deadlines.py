@@ -6,13 +6,13 @@ from contextlib import suppress
 
 from tenant_runner.answering import Patience
 from tenant_runner.journal import Journal
+from tenant_runner.journal.changes import UNDECRYPTED
 from tenant_runner.journal.database import now
 
 logger = logging.getLogger(__name__)
 
 LONGEST_SLEEP_S = 60.0
 AFTER_A_BUG_S = 5.0
-UNDECRYPTED = "undecrypted"
 
 
 class Deadlines:

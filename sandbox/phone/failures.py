@@ -1,7 +1,9 @@
 """What goes wrong at a phone's wish: with the network, with the account, with the frames of its pages."""
 
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
@@ -32,14 +34,6 @@ async def lose_frames(network: Network, request: Request) -> Answer:
     return describe(network, account)
 
 
-async def change_replay(network: Network, request: Request) -> Answer:
-    """Push what came while devices were away once more, as new messages, some time after they are back."""
-    account, body = find_account(network, request), await read_body(request, Replay)
-    account.profile.replays_late = body.late
-    account.save_profile()
-    return describe(network, account)
-
-
 # -------------------------------------------------------------------- the account
 
 
@@ -53,26 +47,10 @@ async def raise_conflict(network: Network, request: Request) -> Answer:
     return {"pages": len(pages)}
 
 
-async def change_pairing(network: Network, request: Request) -> Answer:
-    """Have pairings use their code up and never log in, as WhatsApp does when it asks for a passkey."""
-    account, body = find_account(network, request), await read_body(request, Stall)
-    account.profile.stalls_pairing = body.stall
-    account.save_profile()
-    return describe(network, account)
-
-
 async def change_restriction(network: Network, request: Request) -> Answer:
     """WhatsApp restricts the account, or lifts that."""
     account, body = find_account(network, request), await read_body(request, Restriction)
     await network.restrict(account, body.restricted)
-    return describe(network, account)
-
-
-async def change_sync(network: Network, request: Request) -> Answer:
-    """How long pages sync from the next login on."""
-    account, body = find_account(network, request), await read_body(request, Sync)
-    account.profile.sync_seconds = body.seconds
-    account.save_profile()
     return describe(network, account)
 
 
@@ -85,9 +63,24 @@ async def change_registration(network: Network, request: Request) -> Answer:
     return describe(network, account)
 
 
-async def change_refusal(network: Network, request: Request) -> Answer:
-    """Have everything that this account sends refused (or accepted again)."""
-    account, body = find_account(network, request), await read_body(request, Refusal)
-    account.profile.refuses_sends = body.refuse
-    account.save_profile()
-    return describe(network, account)
+# -------------------------------------------------------------------- what stays so until it is said again
+
+
+def _make_switch(form: type[BaseModel], given: str, kept: str) -> Callable[[Network, Request], Awaitable[Answer]]:
+    async def switch(network: Network, request: Request) -> Answer:
+        account, body = find_account(network, request), await read_body(request, form)
+        setattr(account.profile, kept, getattr(body, given))
+        account.save_profile()
+        return describe(network, account)
+
+    return switch
+
+
+# What came while devices were away is pushed once more, as new messages, some time after they are back.
+change_replay = _make_switch(Replay, "late", "replays_late")
+# Pairings use their code up and never log in, as WhatsApp does when it asks for a passkey.
+change_pairing = _make_switch(Stall, "stall", "stalls_pairing")
+# How long pages sync from the next login on.
+change_sync = _make_switch(Sync, "seconds", "sync_seconds")
+# Everything that the account sends is refused.
+change_refusal = _make_switch(Refusal, "refuse", "refuses_sends")

@@ -12,6 +12,7 @@ from typing import Any
 import httpx2
 import psutil
 
+from sandbox.settings import browser_arguments
 from tenant_runner.contract import TOKEN_HEADER, SessionChanged
 from tests.conftest import find_free_port, wait_for
 from tests.tenant_runner.control_plane import FakeControlPlane
@@ -46,8 +47,7 @@ class Sandbox:
 
     @property
     def browser_arguments(self) -> tuple[str, ...]:
-        rules = f"MAP web.whatsapp.com:443 127.0.0.1:{self.tls_port}, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
-        return (f"--host-resolver-rules={rules}", "--ignore-certificate-errors")
+        return browser_arguments("127.0.0.1", self.tls_port)
 
     async def wait_until_ready(self) -> None:
         def answers() -> bool:
