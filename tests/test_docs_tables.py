@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from control_plane.portal.chat_texts import OUTCOMES
 from control_plane.session_text import Situation
 from tenant_runner.contract import SessionReason, SessionState
 
@@ -63,3 +64,10 @@ def test_every_test_that_the_messages_name_exists() -> None:
     assert len(named) > 20
     missing = {name for name in named if f"test_{name}" not in TESTS}
     assert not missing
+
+
+def test_every_outcome_that_the_portal_explains_is_in_the_tables_and_the_other_way_round() -> None:
+    tables = {name for cells in rows(MESSAGES) for cell in cells[:-1] for name in quoted(cell)}
+    assert set(OUTCOMES) <= tables
+    listed = {name for cells in rows(MESSAGES.partition("## Why there is no answer")[2]) for name in quoted(cells[0])}
+    assert listed <= set(OUTCOMES)

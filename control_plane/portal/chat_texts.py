@@ -31,15 +31,12 @@ OUTCOMES: dict[str, str] = {
     "channel_outage": N_("WhatsApp was down for too long: a person has to answer."),
     "daily_limit": N_("Not answered: the limit of messages per day was reached."),
     "empty": N_("There was no text to answer."),
-    "fallback": N_("The assistant could not answer: the customer was told that a person will."),
     "handed_over": N_("The assistant could not answer: a person has to."),
     "loop": N_("Not answered: the chat looks like two machines answering each other."),
     "media_unavailable": N_("Its file could not be opened: a person has to look."),
     "no_answer_expected": N_("It asks for no answer."),
     "nothing_to_answer": N_("There was nothing to answer."),
-    "opt_out": N_("The customer asked for no more automatic answers."),
     "opted_out": N_("Not answered: the customer asked for no automatic answers."),
-    "paced": N_("The answer waits: the limits per minute or hour were reached."),
     "send_failed": N_("WhatsApp did not take the answer: a person has to look."),
     "send_unknown": N_("Nobody knows whether the answer left: a person has to look."),
     "not_sent": N_("The answer was not sent because the assistant was stopped: a person has to answer."),
@@ -47,11 +44,10 @@ OUTCOMES: dict[str, str] = {
     "taken_over": N_("Not answered: a person was answering in this chat."),
     "too_old": N_("Not answered: it arrived too late, after an outage."),
     "undecrypted": N_("WhatsApp has not decrypted it: a person has to look at the phone."),
-    "unsupported": N_("The assistant cannot understand this kind of message; the customer was told."),
     "unsupported_kind": N_("The assistant cannot understand this kind of message; the customer was told."),
 }
 # What needs no words beside the message itself.
-SILENT_OUTCOMES = frozenset({"revoked", "sent", "answered"})
+SILENT_OUTCOMES = frozenset({"revoked"})
 
 STATUSES: dict[str, Label] = {
     "automatic": Label(N_("The assistant answers"), "robot", "green"),
