@@ -10,8 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tenant_runner.channels.whatsapp_web import attempts
-from tenant_runner.channels.whatsapp_web import session as session_module
+from tenant_runner.channels.whatsapp_web import attempts, profile_care
 from tenant_runner.channels.whatsapp_web.profile_copy import CopyFailed, ProfileCopy
 from tests.conftest import wait_for
 from tests.tenant_runner.installation import Phone, Sandbox
@@ -122,7 +121,7 @@ async def session(
     sandbox: Sandbox, phone: Phone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[LinkedSession]:
     """Linked, with a copy taken at once."""
-    monkeypatch.setattr(session_module, "COPY_AFTER_S", 0.0)
+    monkeypatch.setattr(profile_care, "COPY_AFTER_S", 0.0)
     monkeypatch.setattr(attempts, "LONGEST_BACKOFF_S", 0.5)
     session = LinkedSession(sandbox, tmp_path)
     await session.start()
