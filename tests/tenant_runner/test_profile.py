@@ -12,6 +12,7 @@ import pytest
 
 from tenant_runner.channels.whatsapp_web import attempts, profile_care
 from tenant_runner.channels.whatsapp_web.profile_copy import CopyFailed, ProfileCopy
+from tenant_runner.contract import SessionReason
 from tests.conftest import wait_for
 from tests.tenant_runner.installation import Phone, Sandbox
 from tests.tenant_runner.linked_session import LinkedSession
@@ -194,6 +195,11 @@ async def test_a_device_that_the_phone_unlinked_does_not_come_back_from_the_copy
     await session.stop()
     phone.unlink()
     await session.start(linked_phone=phone.number)
-    await session.wait_for("SCAN_QR_CODE", "unlinked")
+
+    def told() -> bool:
+        return any(one.reason is SessionReason.UNLINKED for one in session.listener.sessions)
+
+    # Nobody is told before the copy is gone.
+    await wait_for(told, deadline_s=90)
     assert not ProfileCopy(session.profile).usable(phone.number)
     assert len(phone.events("linked")) == 1
