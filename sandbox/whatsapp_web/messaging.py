@@ -61,10 +61,15 @@ async def send(network: Network, page: Page, frame: dict[str, Any]) -> dict[str,
 
 
 async def confirm(network: Network, page: Page, frame: dict[str, Any]) -> None:
-    """A page has a message that was pushed to it."""
-    if page.device is not None:
-        _account(page).confirm(page.device, frame["id"])
-        _account(page).log("delivered", id=frame["id"], device=page.device.id)
+    """A page has a message that was pushed to it, or only its envelope: then its real form stays due."""
+    if page.device is None:
+        return
+    account = _account(page)
+    message = account.find_message(frame["id"])
+    if frame.get("sealed") and message is not None and not message.get("undecrypted"):
+        return
+    account.confirm(page.device, frame["id"])
+    account.log("delivered", id=frame["id"], device=page.device.id)
 
 
 async def read(network: Network, page: Page, frame: dict[str, Any]) -> None:

@@ -124,7 +124,8 @@ class OutboundMessages:
                 author=outbound.author,
                 kind="chat",
                 text=outbound.text,
-                sent_at=to_datetime(now()),
+                # As whole as WhatsApp's own moments: within a second the order of recording counts.
+                sent_at=to_datetime(int(now())),
             )
             await self._messages.record(message, in_reply_to=in_reply_to)
 

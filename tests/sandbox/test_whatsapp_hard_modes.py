@@ -34,6 +34,21 @@ async def test_a_message_that_cannot_be_read_yet_comes_again_under_its_id(linked
     assert await page.ask(f"WPP.chat.get({sent['chat']!r}).unreadCount") == 1
 
 
+async def test_a_message_that_becomes_readable_while_the_page_syncs_is_not_held_back(linked: Linked) -> None:
+    page, phone = linked
+    await phone.tell("sync", seconds=8)
+    await phone.http.post("/outage", json={"seconds": 1.5})
+    sent = await phone.tell("incoming", **{"from": "5491155551021"}, body="cifrado y lejos", undecrypted=True)
+    # Its envelope is on the way with what came while the page was away.
+    await page.until("WPP.whatsapp.Stream.mode === 'SYNCING'")
+    await phone.tell("decrypt", id=sent["id"])
+    assert await page.ask(forms(sent["serialized"])) == []
+    await page.ready()
+    await page.until(f"{forms(sent['serialized'])}.length === 2")
+    assert (await page.ask(forms(sent["serialized"])))[1] == ["chat", "cifrado y lejos"]
+    await phone.tell("sync", seconds=None)
+
+
 def changes(message_id: str) -> str:
     """What wa-js reported of a message after it came."""
     return f"seen.changes.filter((c) => c[1] === {message_id!r}).map(([kind, , text]) => [kind, text])"

@@ -80,7 +80,7 @@ __d('SandboxMessageFrames', [], (exports, require) => {
       late,
       isNewMsg: true,
     });
-    require('SandboxWire').send({ op: 'msg_ack', id: msg.id.id });
+    require('SandboxWire').send({ op: 'msg_ack', id: msg.id.id, sealed: msg.type === 'ciphertext' });
     require('SandboxScreen').showChats();
   };
 
