@@ -193,3 +193,22 @@ def check_table(routes: Iterable[BaseRoute]) -> None:
         raise RuleMissing(
             f"control_plane/permissions.py: routes without a row: {no_row}; rows without a route: {no_route}"
         )
+
+
+def describe() -> str:
+    """The table as a page of the documentation (`docs/permissions.md`)."""
+    lines = [
+        "# Who may do what",
+        "",
+        "Written by `python -m control_plane permissions` from `control_plane/permissions.py`, from which the checks,",
+        "the portal's buttons and the tests come too. What is not here does not start. `client-admin` and",
+        "`client-user` belong to one client: of the others they get 404, as if there were none.",
+        "",
+        "| route | " + " | ".join(Role) + " | API key's scope | otherwise opened by |",
+        "|---|" + "---|" * (len(Role) + 2),
+    ]
+    for rule in RULES:
+        marks = ["✓" if role in rule.roles else "" for role in Role]
+        opens = "" if rule.opens is Opens.ROLE else str(rule.opens)
+        lines.append(f"| `{rule.method} {rule.path}` | {' | '.join(marks)} | {rule.scope or ''} | {opens} |")
+    return "\n".join(lines) + "\n"
