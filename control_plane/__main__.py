@@ -86,6 +86,12 @@ def _create_api_key(settings: Settings) -> None:
     print(asyncio.run(_with_accounts(settings, create_api_key)))  # noqa: T201
 
 
+def _print_permissions() -> None:
+    from control_plane.permissions import describe
+
+    print(describe(), end="")  # noqa: T201
+
+
 def main() -> int:
     """Run one command; 0 when it did what it should, 1 with the reason on standard error otherwise."""
     parser = argparse.ArgumentParser(prog="python -m control_plane", description="Flame Assistant's control plane.")
@@ -97,6 +103,7 @@ def main() -> int:
     admin = commands.add_parser("create-admin", help="make the admin's account with a one-time password")
     admin.add_argument("--reset", action="store_true", help="give it a new one-time password")
     commands.add_parser("create-api-key", help="make a key for the admin's JSON API")
+    commands.add_parser("permissions", help="print the table of who may do what, as docs/permissions.md")
     given = parser.parse_args()
 
     try:
@@ -114,6 +121,8 @@ def main() -> int:
                 _create_admin(settings, reset=given.reset)
             case "create-api-key":
                 _create_api_key(settings)
+            case "permissions":
+                _print_permissions()
     except EXPECTED as error:
         print(f"{given.command}: {error}", file=sys.stderr)  # noqa: T201
         return 1

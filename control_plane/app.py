@@ -9,7 +9,7 @@ from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
@@ -19,12 +19,14 @@ from starlette.exceptions import HTTPException
 from control_plane import database as plumbing
 from control_plane.accounts.service import AttemptLimiter
 from control_plane.clients.routes import router as clients_router
+from control_plane.dependencies import authorize
 from control_plane.errors import DatabaseUnavailable, Problem, problem_response
 from control_plane.headers import SecurityHeaders
 from control_plane.internal.routes import router as internal_router
 from control_plane.landing.api import router as landing_api_router
 from control_plane.landing.routes import router as landing_router
 from control_plane.leases import SCHEDULER
+from control_plane.permissions import check_table
 from control_plane.portal.api_docs import router as api_docs_router
 from control_plane.portal.routes import router as portal_router
 from control_plane.retention.routes import router as retention_router
@@ -45,7 +47,7 @@ def create_app(settings: Settings) -> FastAPI:
     """The application; it starts with the database down, and says so until the database is up.
 
     Raises:
-        DatabaseNotPrepared, KeysFileUnusable: see there.
+        DatabaseNotPrepared, KeysFileUnusable, RuleMissing: see there.
     """
     client = plumbing.connect(settings)
     database = client[settings.database_name]
@@ -60,6 +62,7 @@ def create_app(settings: Settings) -> FastAPI:
             await client.close()
 
     app = FastAPI(
+        dependencies=[Depends(authorize)],
         title="Flame Assistant",
         version=_version(),
         summary="Run WhatsApp assistants for the clients of an agency",
@@ -87,6 +90,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.mount("/static", StaticFiles(directory=REPOSITORY / "static"), name="static")
     app.add_api_route("/", _show_front_door, include_in_schema=False)
     app.add_api_route("/health", _show_health, tags=["health"], summary="Whether the platform works")
+    check_table(app.routes)
     app.add_exception_handler(Problem, _answer_problem)
     app.add_exception_handler(PyMongoError, _answer_database_error)
     app.add_exception_handler(RequestValidationError, _answer_invalid)

@@ -1,5 +1,6 @@
 """What routes are given: settings, database, repositories, who asks."""
 
+from http import HTTPStatus
 from typing import Annotated, cast
 
 from fastapi import Depends, Request, Security
@@ -11,8 +12,11 @@ from control_plane.accounts.repository import Accounts
 from control_plane.accounts.service import AttemptLimiter, NotLoggedIn, PasswordChangeNeeded
 from control_plane.clients.models import Client
 from control_plane.clients.repository import Clients
+from control_plane.clients.service import ClientNotFound
 from control_plane.database import Database
+from control_plane.errors import Problem
 from control_plane.mail.repository import Mails
+from control_plane.permissions import Opens, find_rule
 from control_plane.retention.repository import CleanupRuns
 from control_plane.runners.gateway import RunnerGateway
 from control_plane.security import Cipher
@@ -54,9 +58,10 @@ LoginLimiterDep = Annotated[AttemptLimiter, Depends(get_login_limiter)]
 ActionLimiterDep = Annotated[AttemptLimiter, Depends(get_action_limiter)]
 
 
-def get_clients(database: DatabaseDep) -> Clients:
-    """The clients."""
-    return Clients(database)
+def get_clients(request: Request, database: DatabaseDep) -> Clients:
+    """The clients that whoever asks may see: a client's people their own, everybody else all."""
+    account: Account | None = getattr(request.state, "account", None)
+    return Clients(database, only=account.client_id if account else None)
 
 
 def get_mails(database: DatabaseDep) -> Mails:
@@ -107,30 +112,60 @@ async def get_account(request: Request, accounts: AccountsDep) -> Account | None
 AccountDep = Annotated[Account | None, Depends(get_account)]
 
 
-async def require_api_admin(
-    request: Request,
-    accounts: AccountsDep,
-    key: Annotated[str | None, Security(API_KEY)],
-) -> Account:
-    """Who calls the admin's JSON API: an API key, or a logged-in browser (which may only read).
+class Forbidden(Problem):
+    """Your role does not allow this; ask an admin of the agency."""
 
-    A browser's cookie travels with every request that any site causes, so it does not open what changes things.
+    status = HTTPStatus.FORBIDDEN
+    type = "/problems/forbidden"
+    title = "Not allowed"
+
+
+async def authorize(
+    request: Request, accounts: AccountsDep, key: Annotated[str | None, Security(API_KEY)] = None
+) -> Account | None:
+    """Let the request through if its row of the table of permissions says so; every route depends on it.
+
+    A browser's cookie travels with every request that any site causes: in the JSON API it opens only what reads.
+
+    Returns:
+        Who asks; None where no account is asked for.
 
     Raises:
-        NotLoggedIn: neither (401).
+        NotLoggedIn: nobody (401).
         PasswordChangeNeeded: the one-time password was not changed yet (403).
+        Forbidden: the role does not allow it (403).
+        ClientNotFound: a client's people asked for another client (404).
     """
-    if key:
+    rule = find_rule(request.method, request.scope["route"].path)
+    if rule.opens not in (Opens.ROLE, Opens.FIRST_PASSWORD):
+        return None
+    account = None
+    if rule.scope is not None and key:
         account = await accounts_service.authenticate_key(key, accounts=accounts)
-    elif request.method in {"GET", "HEAD"}:
-        account = await accounts_service.authenticate(request.cookies.get(SESSION_COOKIE), accounts=accounts)
-    else:
-        account = None
+    elif rule.scope is None or request.method in ("GET", "HEAD"):
+        account = await get_account(request, accounts)
     if account is None:
         raise NotLoggedIn
-    if account.must_change_password and not key:
+    if account.must_change_password and not key and rule.opens is not Opens.FIRST_PASSWORD:
         raise PasswordChangeNeeded
+    if account.role not in rule.roles:
+        raise Forbidden
+    if account.client_id is not None and request.path_params.get("client_id", account.client_id) != account.client_id:
+        raise ClientNotFound
+    request.state.account = account
     return account
 
 
-ApiAdmin = Annotated[Account, Depends(require_api_admin)]
+async def get_asker(request: Request) -> Account:
+    """Who asks, as `authorize` found out.
+
+    Raises:
+        NotLoggedIn: the route asks for no account (401).
+    """
+    account: Account | None = getattr(request.state, "account", None)
+    if account is None:
+        raise NotLoggedIn
+    return account
+
+
+Asker = Annotated[Account, Depends(get_asker)]

@@ -6,6 +6,8 @@ A test fails when a `Problem` says something that is not here.
 from control_plane.session_text import N_
 
 PROBLEM_TEXTS = (
+    N_("Not allowed"),
+    N_("Your role does not allow this; ask an admin of the agency."),
     N_("Not found"),
     N_("There is nothing here."),
     N_("No such client"),

@@ -4,14 +4,24 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
+from control_plane.accounts.roles import Role
+
 
 class Account(BaseModel):
-    """A person who may log in. `must_change_password`: the password is a one-time one."""
+    """A person who may log in.
+
+    Attributes:
+        role: of the agency, or of one client.
+        client_id: the client that a client's role belongs to; None in the agency.
+        must_change_password: the password is a one-time one.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     id: str
     username: str
+    role: Role = Role.OWNER
+    client_id: str | None = None
     password_hash: str
     must_change_password: bool
     created_at: datetime

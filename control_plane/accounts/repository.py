@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pymongo.errors import DuplicateKeyError
 
 from control_plane.accounts.models import Account, AccountSession
+from control_plane.accounts.roles import Role
 from control_plane.database import Database
 
 
@@ -27,11 +28,21 @@ class Accounts:
         document = await self._accounts.find_one({"username": username})
         return Account(id=document["_id"], **_rest(document)) if document else None
 
-    async def insert(self, username: str, password_hash: str, *, must_change_password: bool) -> bool:
+    async def insert(
+        self,
+        username: str,
+        password_hash: str,
+        *,
+        must_change_password: bool,
+        role: Role = Role.OWNER,
+        client_id: str | None = None,
+    ) -> bool:
         """Store a new account; False if the name is taken."""
         document = {
             "_id": secrets.token_hex(8),
             "username": username,
+            "role": str(role),
+            "client_id": client_id,
             "password_hash": password_hash,
             "must_change_password": must_change_password,
             "created_at": datetime.now(UTC),

@@ -15,10 +15,15 @@ class PortTaken(Exception):
 
 
 class Clients:
-    """Every client; the only queries on `clients`."""
+    """Every client; the only queries on `clients`.
 
-    def __init__(self, database: Database) -> None:
+    Args:
+        only: the one client that whoever asks may see; None for all.
+    """
+
+    def __init__(self, database: Database, *, only: str | None = None) -> None:
         self._collection = database["clients"]
+        self._seen: Document = {} if only is None else {"_id": only}
 
     async def insert(self, client: Client) -> None:
         """Store a new client.
@@ -35,7 +40,7 @@ class Clients:
 
     async def get(self, client_id: str) -> Client | None:
         """The client of that id."""
-        return _from_document(await self._collection.find_one({"_id": client_id}))
+        return _from_document(await self._collection.find_one({"$and": [{"_id": client_id}, self._seen]}))
 
     async def get_by_slug(self, slug: str) -> Client | None:
         """The client of that landing page."""
@@ -46,8 +51,8 @@ class Clients:
         return _from_document(await self._collection.find_one({"runner_token_hash": token_hash}))
 
     async def list(self) -> list[Client]:
-        """Every client, newest first, those being deleted too."""
-        cursor = self._collection.find().sort("created_at", DESCENDING)
+        """Every client that may be seen, newest first, those being deleted too."""
+        cursor = self._collection.find(self._seen).sort("created_at", DESCENDING)
         return [Client.model_validate(_rename(document)) async for document in cursor]
 
     async def used_ports(self) -> set[int]:

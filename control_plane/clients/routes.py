@@ -11,7 +11,7 @@ from control_plane.clients.models import ClientChanges, NewClient
 from control_plane.clients.service import ClientView
 from control_plane.conversations import service as conversations_service
 from control_plane.conversations.repository import Conversations
-from control_plane.dependencies import ApiAdmin, CipherDep, ClientsDep, DatabaseDep, GatewaysDep, MailsDep, SettingsDep
+from control_plane.dependencies import CipherDep, ClientsDep, DatabaseDep, GatewaysDep, MailsDep, SettingsDep
 from control_plane.mail import service as mail_service
 from control_plane.mail.models import Mail
 from control_plane.sessions.repository import ClientSession
@@ -38,14 +38,14 @@ class Deletion(BaseModel):
 
 
 @router.get("/api/admin/clients")
-async def list_clients(admin: ApiAdmin, clients: ClientsDep, settings: SettingsDep) -> list[ClientView]:
+async def list_clients(clients: ClientsDep, settings: SettingsDep) -> list[ClientView]:
     """Every client, newest first."""
     return [service.view(client, settings) for client in await clients.list()]
 
 
 @router.post("/api/admin/clients", status_code=HTTPStatus.CREATED)
 async def create_client(
-    new: NewClient, admin: ApiAdmin, clients: ClientsDep, mails: MailsDep, cipher: CipherDep, settings: SettingsDep
+    new: NewClient, clients: ClientsDep, mails: MailsDep, cipher: CipherDep, settings: SettingsDep
 ) -> ClientView:
     """Create a client, reserve its port, queue its invitation and have its runner started."""
     client = await service.create_client(new, clients=clients, cipher=cipher, settings=settings)
@@ -54,7 +54,7 @@ async def create_client(
 
 
 @router.get("/api/admin/clients/{client_id}")
-async def show_client(client_id: str, admin: ApiAdmin, clients: ClientsDep, settings: SettingsDep) -> ClientView:
+async def show_client(client_id: str, clients: ClientsDep, settings: SettingsDep) -> ClientView:
     """One client."""
     return service.view(await service.get_client(client_id, clients=clients), settings)
 
@@ -63,7 +63,6 @@ async def show_client(client_id: str, admin: ApiAdmin, clients: ClientsDep, sett
 async def update_client(
     client_id: str,
     changes: ClientChanges,
-    admin: ApiAdmin,
     clients: ClientsDep,
     cipher: CipherDep,
     settings: SettingsDep,
@@ -74,19 +73,19 @@ async def update_client(
 
 
 @router.delete("/api/admin/clients/{client_id}", status_code=HTTPStatus.ACCEPTED)
-async def delete_client(client_id: str, deletion: Deletion, admin: ApiAdmin, clients: ClientsDep) -> None:
+async def delete_client(client_id: str, deletion: Deletion, clients: ClientsDep) -> None:
     """Have a client and everything of it deleted; the body repeats its name."""
     await service.request_deletion(client_id, deletion.name, clients=clients)
 
 
 @router.post("/api/admin/clients/{client_id}/toggle")
-async def toggle_client(client_id: str, admin: ApiAdmin, clients: ClientsDep, settings: SettingsDep) -> ClientView:
+async def toggle_client(client_id: str, clients: ClientsDep, settings: SettingsDep) -> ClientView:
     """Connect a disconnected client, disconnect a connected one."""
     return service.view(await service.toggle(client_id, clients=clients), settings)
 
 
 @router.post("/api/admin/clients/{client_id}/restart", status_code=HTTPStatus.ACCEPTED)
-async def restart_client(client_id: str, admin: ApiAdmin, clients: ClientsDep) -> None:
+async def restart_client(client_id: str, clients: ClientsDep) -> None:
     """Have the client's runner restarted."""
     await service.restart(client_id, clients=clients)
 
@@ -94,7 +93,6 @@ async def restart_client(client_id: str, admin: ApiAdmin, clients: ClientsDep) -
 @router.post("/api/admin/clients/{client_id}/release-phone")
 async def release_phone(
     client_id: str,
-    admin: ApiAdmin,
     clients: ClientsDep,
     database: DatabaseDep,
     gateways: GatewaysDep,
@@ -107,14 +105,14 @@ async def release_phone(
 
 
 @router.post("/api/admin/clients/{client_id}/invitation", status_code=HTTPStatus.ACCEPTED)
-async def resend_invitation(client_id: str, admin: ApiAdmin, clients: ClientsDep, mails: MailsDep) -> Mail:
+async def resend_invitation(client_id: str, clients: ClientsDep, mails: MailsDep) -> Mail:
     """Queue the invitation again."""
     return await mail_service.invite(await service.get_client(client_id, clients=clients), mails=mails)
 
 
 @router.post("/api/clients/{client_id}/process-message")
 async def process_message(
-    client_id: str, request: ProcessMessageRequest, admin: ApiAdmin, clients: ClientsDep, gateways: GatewaysDep
+    client_id: str, request: ProcessMessageRequest, clients: ClientsDep, gateways: GatewaysDep
 ) -> ProcessMessageReply:
     """What would the assistant answer? Nothing is sent."""
     client = await service.get_client(client_id, clients=clients)
@@ -125,7 +123,6 @@ async def process_message(
 async def set_conversation(
     client_id: str,
     request: ConversationRequest,
-    admin: ApiAdmin,
     clients: ClientsDep,
     database: DatabaseDep,
     gateways: GatewaysDep,
@@ -140,7 +137,6 @@ async def set_conversation(
 async def send_message(
     client_id: str,
     request: SendRequest,
-    admin: ApiAdmin,
     clients: ClientsDep,
     gateways: GatewaysDep,
     idempotency_key: IdempotencyKey = None,

@@ -8,9 +8,9 @@ from fastapi import Depends, Form, Request, Response
 from control_plane.accounts import service
 from control_plane.accounts.models import Account
 from control_plane.accounts.service import MIN_PASSWORD_CHARS, PasswordTooWeak, TooManyAttempts, WrongCredentials
-from control_plane.dependencies import SESSION_COOKIE, AccountDep, AccountsDep, LoginLimiterDep, SettingsDep
+from control_plane.dependencies import SESSION_COOKIE, AccountDep, AccountsDep, Asker, LoginLimiterDep, SettingsDep
 from control_plane.portal.client_form import Form as PageForm
-from control_plane.portal.page import FIRST_PASSWORD, LOGIN, Admin, GoElsewhere, LoggedIn, portal_router, show
+from control_plane.portal.page import FIRST_PASSWORD, LOGIN, portal_router, show
 from control_plane.session_text import N_
 from control_plane.settings import Settings
 from control_plane.web import FORM_COOKIE, check_form, choose_language, redirect, set_cookie, translate
@@ -75,15 +75,15 @@ Passwords = Annotated[tuple[str, str, str], Depends(_read_passwords)]
 
 
 @router.get("/password")
-async def show_first_password(request: Request, account: LoggedIn) -> Response:
+async def show_first_password(request: Request, account: Asker) -> Response:
     """The form that a one-time password leads to."""
     if not account.must_change_password:
-        raise GoElsewhere("/admin")
+        return redirect(request, "/admin")
     return _password_page(request, account, PageForm())
 
 
 @router.get("/account")
-async def show_account(request: Request, account: Admin) -> Response:
+async def show_account(request: Request, account: Asker) -> Response:
     """The account and the installation."""
     return _password_page(request, account, PageForm())
 
@@ -91,7 +91,7 @@ async def show_account(request: Request, account: Admin) -> Response:
 @router.post("/password", dependencies=[Depends(check_form)])
 @router.post("/account", dependencies=[Depends(check_form)])
 async def change_password(
-    request: Request, account: LoggedIn, accounts: AccountsDep, settings: SettingsDep, passwords: Passwords
+    request: Request, account: Asker, accounts: AccountsDep, settings: SettingsDep, passwords: Passwords
 ) -> Response:
     """Choose the first password of one's own, or another one."""
     (current, new, again), language, form = passwords, choose_language(request), PageForm()

@@ -6,13 +6,13 @@ from fastapi import Depends, Request, Response
 from fastapi.responses import HTMLResponse
 
 from control_plane.dependencies import CleanupRunsDep
-from control_plane.portal.page import Admin, portal_router, show
+from control_plane.portal.page import portal_router, render_part, show
 from control_plane.portal.texts import CLEANUP_CAUSES, CLEANUP_COLUMNS, CLEANUP_STATES
 from control_plane.portal.views import cleanup_state
 from control_plane.retention import service
 from control_plane.retention.models import RunState
 from control_plane.retention.repository import CleanupRuns
-from control_plane.web import check_form, redirect, render_fragment
+from control_plane.web import check_form, redirect
 
 router = portal_router()
 
@@ -30,20 +30,20 @@ async def _load(runs: CleanupRuns) -> dict[str, Any]:
 
 
 @router.get("/cleanup")
-async def show_cleanups(request: Request, admin: Admin, runs: CleanupRunsDep) -> Response:
+async def show_cleanups(request: Request, runs: CleanupRunsDep) -> Response:
     """The last cleanups with what they deleted."""
     return show(request, "cleanup.html", await _load(runs), here="cleanup")
 
 
 @router.get("/cleanup/fragment")
-async def show_fragment(request: Request, admin: Admin, runs: CleanupRunsDep) -> Response:
+async def show_fragment(request: Request, runs: CleanupRunsDep) -> Response:
     """The list alone."""
-    html = render_fragment(request, "portal/cleanup_live.html", await _load(runs))
+    html = render_part(request, "cleanup_live.html", await _load(runs))
     return HTMLResponse(html, headers={"Cache-Control": "no-store"})
 
 
 @router.post("/cleanup/force", dependencies=[Depends(check_form)])
-async def force_cleanup(request: Request, admin: Admin, runs: CleanupRunsDep) -> Response:
+async def force_cleanup(request: Request, runs: CleanupRunsDep) -> Response:
     """Ask for a cleanup now; the scheduler does it."""
     await service.force(runs=runs)
     return redirect(request, "/admin/cleanup", "cleanup-asked")

@@ -13,7 +13,7 @@ from control_plane.clients.service import NameDoesNotMatch
 from control_plane.conversations import service as conversations_service
 from control_plane.conversations.repository import Conversations
 from control_plane.database import Database
-from control_plane.dependencies import CipherDep, ClientsDep, DatabaseDep, GatewaysDep, MailsDep, SettingsDep
+from control_plane.dependencies import Asker, CipherDep, ClientsDep, DatabaseDep, GatewaysDep, MailsDep, SettingsDep
 from control_plane.errors import Problem
 from control_plane.live import stream
 from control_plane.mail import service as mail_service
@@ -22,14 +22,14 @@ from control_plane.portal.chat_views import make_chat_line
 from control_plane.portal.client_form import Form as PageForm
 from control_plane.portal.client_form import form_of_client, read_form, request_changes
 from control_plane.portal.clients_list import HERE, blame, form_page, key_fragment, try_key
-from control_plane.portal.page import Admin, ClientDep, portal_router, show
+from control_plane.portal.page import ClientDep, portal_router, render_part, show
 from control_plane.portal.views import make_invitation, make_row, still
 from control_plane.runners.gateway import RunnerRefused, RunnerUnreachable
 from control_plane.runners.repository import Runners
 from control_plane.session_text import N_
 from control_plane.sessions.repository import ClientSession
 from control_plane.settings import Settings
-from control_plane.web import check_form, choose_language, redirect, render_fragment, translate
+from control_plane.web import check_form, choose_language, redirect, translate
 from tenant_runner.contract import ProcessMessageRequest
 
 router = portal_router()
@@ -88,7 +88,7 @@ async def show_client(
 async def show_fragment(request: Request, client: ClientDep, database: DatabaseDep, settings: SettingsDep) -> Response:
     """The part that changes, for browsers that get no events."""
     context = await _row(client, database, settings)
-    return HTMLResponse(render_fragment(request, "portal/client_live.html", context), headers=_NO_STORE)
+    return HTMLResponse(render_part(request, "client_live.html", context), headers=_NO_STORE)
 
 
 @router.get("/clients/{client_id}/events")
@@ -101,7 +101,7 @@ async def send_events(
         current = await service.get_client(client.id, clients=clients)
         context = await _row(current, database, settings)
         row = context["row"]
-        return (still(row), row.session.heard_at), lambda: render_fragment(request, "portal/client_live.html", context)
+        return (still(row), row.session.heard_at), lambda: render_part(request, "client_live.html", context)
 
     return stream(request, look)
 
@@ -204,25 +204,25 @@ async def invite(request: Request, client: ClientDep, mails: MailsDep) -> Respon
 async def try_assistant(
     request: Request,
     client: ClientDep,
+    asker: Asker,
     database: DatabaseDep,
     mails: MailsDep,
     gateways: GatewaysDep,
     settings: SettingsDep,
-    admin: Admin,
     text: Annotated[str, Form(max_length=4000)] = "",
 ) -> Response:
     """What would the assistant answer? A fragment for scripts, else the whole page."""
     trial = Trial(text.strip())
     if trial.text:
         # A contact of its own for each admin: they do not talk into each other's thread.
-        question = ProcessMessageRequest(contact=f"portal-{admin.id}", text=trial.text)
+        question = ProcessMessageRequest(contact=f"portal-{asker.id}", text=trial.text)
         try:
             trial = Trial(text, reply=(await gateways.open(client).process_message(question)).reply)
         except Problem as problem:
             title = translate(choose_language(request), problem.title)
             trial = Trial(text, problem=title, detail=problem.detail)
     if "hx-request" in request.headers:
-        html = render_fragment(request, "portal/trial.html", {"trial": trial})
+        html = render_part(request, "trial.html", {"trial": trial})
         return HTMLResponse(html, headers=_NO_STORE)
     return await _page(request, client, database, mails, settings, trial=trial)
 

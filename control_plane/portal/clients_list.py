@@ -20,7 +20,7 @@ from control_plane.errors import Problem
 from control_plane.live import stream
 from control_plane.mail import service as mail_service
 from control_plane.portal.client_form import ClientForm, blank_form, read_form, request_new_client
-from control_plane.portal.page import Admin, portal_router, show
+from control_plane.portal.page import portal_router, render_part, show
 from control_plane.portal.texts import KEY_RESULTS, Label
 from control_plane.portal.views import Row, make_row, still, sum_up
 from control_plane.runners.models import Runner
@@ -30,7 +30,7 @@ from control_plane.session_text import N_
 from control_plane.sessions.models import Session
 from control_plane.sessions.repository import Sessions
 from control_plane.settings import Settings
-from control_plane.web import Language, check_form, choose_language, redirect, render_fragment, translate
+from control_plane.web import Language, check_form, choose_language, redirect, translate
 
 router = portal_router()
 HERE = "clients"
@@ -40,6 +40,7 @@ HERE = "clients"
 class ClientList:
     """All clients as they are now; loaded anew each time that it is asked."""
 
+    clients: Clients
     database: Database
     settings: Settings
 
@@ -55,14 +56,14 @@ class ClientList:
                 settings=self.settings,
                 waiting=waiting.get(client.id, 0),
             )
-            for client in await Clients(self.database).list()
+            for client in await self.clients.list()
         ]
         rows.sort(key=lambda row: not row.needs_attention)
         return {"rows": rows, "totals": sum_up(rows)}
 
 
-def _get_list(admin: Admin, database: DatabaseDep, settings: SettingsDep) -> ClientList:
-    return ClientList(database, settings)
+def _get_list(clients: ClientsDep, database: DatabaseDep, settings: SettingsDep) -> ClientList:
+    return ClientList(clients, database, settings)
 
 
 ClientListDep = Annotated[ClientList, Depends(_get_list)]
@@ -77,7 +78,7 @@ async def show_clients(request: Request, clients: ClientListDep) -> Response:
 @router.get("/fragment")
 async def show_fragment(request: Request, clients: ClientListDep) -> Response:
     """The part that changes, for browsers that get no events."""
-    return HTMLResponse(render_fragment(request, "portal/clients_live.html", await clients.load()), headers=_NO_STORE)
+    return HTMLResponse(render_part(request, "clients_live.html", await clients.load()), headers=_NO_STORE)
 
 
 @router.get("/events")
@@ -87,7 +88,7 @@ async def send_events(request: Request, clients: ClientListDep) -> Response:
     async def look() -> tuple[object, Callable[[], str]]:
         context = await clients.load()
         rows: list[Row] = context["rows"]
-        return [still(row) for row in rows], lambda: render_fragment(request, "portal/clients_live.html", context)
+        return [still(row) for row in rows], lambda: render_part(request, "clients_live.html", context)
 
     return stream(request, look)
 
@@ -99,14 +100,14 @@ _NO_STORE = {"Cache-Control": "no-store"}
 
 
 @router.get("/clients/new")
-async def show_form(request: Request, admin: Admin, settings: SettingsDep) -> Response:
+async def show_form(request: Request, settings: SettingsDep) -> Response:
     """An empty form."""
     return form_page(request, blank_form(settings))
 
 
 @router.post("/clients/new", dependencies=[Depends(check_form)])
 async def create_client(
-    request: Request, admin: Admin, clients: ClientsDep, mails: MailsDep, cipher: CipherDep, settings: SettingsDep
+    request: Request, clients: ClientsDep, mails: MailsDep, cipher: CipherDep, settings: SettingsDep
 ) -> Response:
     """Create the client and queue its invitation, or show the form again with what is wrong."""
     data, language = await request.form(), choose_language(request)
@@ -130,7 +131,7 @@ async def create_client(
 
 
 @router.post("/clients/key-check", dependencies=[Depends(check_form)])
-async def check_key(request: Request, admin: Admin, cipher: CipherDep, settings: SettingsDep) -> Response:
+async def check_key(request: Request, cipher: CipherDep, settings: SettingsDep) -> Response:
     """Whether the key typed for a new client works, as a fragment."""
     form = read_form(await request.form())
     return key_fragment(request, await try_key(form, None, cipher=cipher, settings=settings))
@@ -154,7 +155,7 @@ async def try_key(form: ClientForm, client: Client | None, *, cipher: Cipher, se
 
 def key_fragment(request: Request, result: Label) -> Response:
     """The result of trying a key."""
-    html = render_fragment(request, "portal/key_result.html", {"key_result": result})
+    html = render_part(request, "key_result.html", {"key_result": result})
     return HTMLResponse(html, headers=_NO_STORE)
 
 

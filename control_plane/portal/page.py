@@ -11,12 +11,14 @@ from fastapi.responses import HTMLResponse
 from fastapi.routing import APIRoute
 
 from control_plane.accounts.models import Account
+from control_plane.accounts.service import NotLoggedIn, PasswordChangeNeeded
 from control_plane.clients import service as clients_service
 from control_plane.clients.models import Client
-from control_plane.dependencies import SESSION_COOKIE, AccountDep, ClientsDep
+from control_plane.dependencies import SESSION_COOKIE, ClientsDep
+from control_plane.permissions import may
 from control_plane.portal.texts import FLASHES
 from control_plane.settings import Settings
-from control_plane.web import FLASH_COOKIE, redirect, render_page
+from control_plane.web import FLASH_COOKIE, redirect, render_fragment, render_page
 
 LOGIN = "/admin/login"
 FIRST_PASSWORD = "/admin/password"  # noqa: S105 - an address
@@ -39,17 +41,8 @@ class Page:
     routers: tuple[APIRouter, ...]
 
 
-class GoElsewhere(Exception):
-    """The reader must see another page first."""
-
-    def __init__(self, path: str, flash: str | None = None) -> None:
-        super().__init__(path)
-        self.path = path
-        self.flash = flash
-
-
 class PortalRoute(APIRoute):
-    """Turns `GoElsewhere` into the kind of answer that the asker understands."""
+    """Leads whoever is not logged in to the log-in, in the kind of answer that the asker understands."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The route's handler, wrapped."""
@@ -58,14 +51,22 @@ class PortalRoute(APIRoute):
         async def handle_or_go(request: Request) -> Response:
             try:
                 return await handle(request)
-            except GoElsewhere as elsewhere:
-                if "text/event-stream" in request.headers.get("accept", ""):
-                    return Response(status_code=HTTPStatus.NO_CONTENT)
-                if "hx-request" in request.headers:
-                    return HTMLResponse("", HTTPStatus.UNAUTHORIZED, {"HX-Redirect": elsewhere.path})
-                return redirect(request, elsewhere.path, elsewhere.flash)
+            except PasswordChangeNeeded:
+                return _lead(request, FIRST_PASSWORD)
+            except NotLoggedIn:
+                came_for = request.url.path if request.method == "GET" else "/admin"
+                suffix = "" if came_for == "/admin" else f"?next={quote(came_for)}"
+                return _lead(request, LOGIN + suffix, "session-over" if SESSION_COOKIE in request.cookies else None)
 
         return handle_or_go
+
+
+def _lead(request: Request, path: str, flash: str | None = None) -> Response:
+    if "text/event-stream" in request.headers.get("accept", ""):
+        return Response(status_code=HTTPStatus.NO_CONTENT)
+    if "hx-request" in request.headers:
+        return HTMLResponse("", HTTPStatus.UNAUTHORIZED, {"HX-Redirect": path})
+    return redirect(request, path, flash)
 
 
 def portal_router() -> APIRouter:
@@ -73,23 +74,7 @@ def portal_router() -> APIRouter:
     return APIRouter(prefix="/admin", route_class=PortalRoute, include_in_schema=False)
 
 
-async def require_login(request: Request, account: AccountDep) -> Account:
-    """Who is logged in, with a first password or not."""
-    if account is None:
-        came_for = request.url.path if request.method == "GET" else "/admin"
-        suffix = "" if came_for == "/admin" else f"?next={quote(came_for)}"
-        raise GoElsewhere(LOGIN + suffix, "session-over" if SESSION_COOKIE in request.cookies else None)
-    return account
-
-
-async def require_admin(account: Annotated[Account, Depends(require_login)]) -> Account:
-    """Who is logged in, with a password of their own."""
-    if account.must_change_password:
-        raise GoElsewhere(FIRST_PASSWORD)
-    return account
-
-
-async def find_client(client_id: str, clients: ClientsDep, admin: Annotated[Account, Depends(require_admin)]) -> Client:
+async def find_client(client_id: str, clients: ClientsDep) -> Client:
     """The client of the address.
 
     Raises:
@@ -98,16 +83,26 @@ async def find_client(client_id: str, clients: ClientsDep, admin: Annotated[Acco
     return await clients_service.get_client(client_id, clients=clients)
 
 
-LoggedIn = Annotated[Account, Depends(require_login)]
-Admin = Annotated[Account, Depends(require_admin)]
 ClientDep = Annotated[Client, Depends(find_client)]
+
+
+def _allowed(request: Request) -> dict[str, Any]:
+    account: Account | None = getattr(request.state, "account", None)
+    return {"may": lambda method, path: account is not None and may(account.role, method, path)}
+
+
+def render_part(request: Request, template: str, context: dict[str, Any]) -> str:
+    """A part of a page of the portal as text; it shows the buttons that its reader may press."""
+    return render_fragment(request, f"portal/{template}", {**_allowed(request), **context})
 
 
 def frame(request: Request, here: str | None = None) -> dict[str, Any]:
     """What the layout needs."""
     settings: Settings = request.app.state.settings
+    allowed = _allowed(request)
     return {
-        "menu": getattr(request.state, "portal_menu", ()),
+        **allowed,
+        "menu": [page for page in getattr(request.state, "portal_menu", ()) if allowed["may"]("GET", page.path)],
         "here": here,
         "banners": [environment for environment in settings.all_environments if environment.banner],
         "flash": FLASHES.get(request.cookies.get(FLASH_COOKIE, "")),

