@@ -143,7 +143,7 @@ async def test_no_page_may_be_framed_or_run_a_foreign_script(site: Site) -> None
     for path in ("/admin/login", f"/client/{client.slug}", "/nothing", "/api/nothing"):
         headers = (await site.visitor.get(path)).headers
         assert "frame-ancestors 'none'" in headers["content-security-policy"]
-        assert "default-src 'self'" in headers["content-security-policy"]
+        assert "default-src 'none'" in headers["content-security-policy"]
         assert headers["x-content-type-options"] == "nosniff"
     # The landing link must not travel on.
     assert (await site.visitor.get(f"/client/{client.slug}")).headers["referrer-policy"] == "no-referrer"
