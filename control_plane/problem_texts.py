@@ -14,6 +14,8 @@ PROBLEM_TEXTS = (
     N_("There is no such client; it may have been deleted."),
     N_("Unknown link"),
     N_("This link does not work; ask the agency that sent it for a new one."),
+    N_("The link was used"),
+    N_("A phone was linked with this link, and it was for one use; ask the agency for a new one to link again."),
     N_("No QR code"),
     N_("There is no QR code to scan now."),
     N_("Another number is expected"),
