@@ -59,7 +59,7 @@ class BodyLimits:
             async with asyncio.timeout(self._timeout_s):
                 body: bytes | None = await _receive_body(scope, receive, largest)
         except TimeoutError:
-            await answer(Request(scope), BodyTooSlow(headers={"Connection": "close"}))(scope, receive, send)
+            await answer(Request(scope), BodyTooSlow())(scope, receive, send)
             return
         except BodyTooLarge as problem:
             await answer(Request(scope), problem)(scope, receive, send)

@@ -1,6 +1,7 @@
 """HTTP as no library would send it."""
 
 import asyncio
+import contextlib
 
 DEADLINE_S = 30.0
 
@@ -13,11 +14,22 @@ async def exchange(port: int, *parts: bytes) -> bytes:
             for part in parts:
                 writer.write(part)
                 await writer.drain()
-            return await reader.read()
         except ConnectionError:
-            return b""
+            # It did not want all of it: what it said is to be read all the same.
+            pass
+        try:
+            return await read_all(reader)
         finally:
             writer.close()
+
+
+async def read_all(reader: asyncio.StreamReader) -> bytes:
+    """All that the server says until it closes, in whatever way it does."""
+    said = b""
+    with contextlib.suppress(ConnectionError):
+        while part := await reader.read(65_536):
+            said += part
+    return said
 
 
 def head(line: str, *headers: str, host: str = "127.0.0.1") -> bytes:
