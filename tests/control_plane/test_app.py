@@ -101,6 +101,7 @@ async def test_a_fault_is_a_problem_with_the_requests_id_and_nothing_of_the_caus
     for path in ("/api/fault", "/api/refused"):
         response = await site.visitor.get(path, headers={"X-Request-Id": "request-12345"})
         assert response.status_code == 500
+        assert "default-src 'none'" in response.headers["content-security-policy"]
         assert response.json()["type"] == "/problems/unexpected"
         assert response.json()["request_id"] == response.headers["x-request-id"] == "request-12345"
         assert "cause" not in response.text
