@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import sys
 from collections.abc import Awaitable, Callable
@@ -33,16 +34,13 @@ def _serve(settings: Settings) -> None:
     import uvicorn
 
     from control_plane.app import create_app
+    from control_plane.http.server import server_config
 
-    # The request log is ours: uvicorn's would hold landing links.
-    uvicorn.run(
-        create_app(settings),
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=5,
-    )
+    server = uvicorn.Server(server_config(create_app(settings), settings, timeout_graceful_shutdown=5))
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run()
+    if not server.started:
+        sys.exit(1)
 
 
 def _schedule(settings: Settings) -> None:

@@ -15,13 +15,19 @@ from fastapi.responses import JSONResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from pymongo.errors import ConnectionFailure, ExecutionTimeout, PyMongoError
 from starlette.exceptions import HTTPException
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from control_plane import database as plumbing
 from control_plane.accounts.service import AttemptLimiter
 from control_plane.clients.routes import router as clients_router
 from control_plane.dependencies import authorize
 from control_plane.errors import DatabaseUnavailable, Problem, problem_response
-from control_plane.headers import SecurityHeaders
+from control_plane.headers import SecurityHeaders, add_security_headers
+from control_plane.http.answers import API_PATHS as _API_PATHS
+from control_plane.http.answers import answer as _answer
+from control_plane.http.bodies import BodyLimits
+from control_plane.http.hosts import TrustedHosts
+from control_plane.http.rates import AddressRates, Rates, limit_account
 from control_plane.internal.routes import router as internal_router
 from control_plane.landing.api import router as landing_api_router
 from control_plane.landing.routes import router as landing_router
@@ -38,9 +44,7 @@ from control_plane.web import FormTokenWrong, render_error
 logger = logging.getLogger(__name__)
 
 LANDING_ACTIONS_PER_MINUTE = 6
-# Everything else is a page.
 HEALTH_S = 8.0
-_API_PATHS = ("/api/", "/internal/", "/health", "/openapi.json")
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -62,7 +66,7 @@ def create_app(settings: Settings) -> FastAPI:
             await client.close()
 
     app = FastAPI(
-        dependencies=[Depends(authorize)],
+        dependencies=[Depends(authorize), Depends(limit_account)],
         title="Flame Assistant",
         version=_version(),
         summary="Run WhatsApp assistants for the clients of an agency",
@@ -75,8 +79,14 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.cipher = open_cipher(settings)
     app.state.login_limiter = AttemptLimiter(settings.login_attempts_per_minute)
     app.state.action_limiter = AttemptLimiter(LANDING_ACTIONS_PER_MINUTE)
-    app.add_middleware(SecurityHeaders)
+    app.state.rates = Rates(settings)
+    # From the inside out: the last one meets a request first.
+    app.add_middleware(BodyLimits, largest=settings.max_body_kb * 1024, timeout_s=settings.receive_timeout_s)
+    app.add_middleware(AddressRates, rates=app.state.rates)
+    app.add_middleware(TrustedHosts, hosts=settings.all_trusted_hosts)
+    app.add_middleware(SecurityHeaders, https=settings.people_use_https)
     app.add_middleware(RequestLog)
+    app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies))
     for router in (
         clients_router,
         retention_router,
@@ -127,21 +137,6 @@ def _version() -> str:
 
 
 # ------------------------------------------------------------------------------------------------ errors
-
-
-def _answer(request: Request, problem: Problem, **more: Any) -> Response:
-    if request.url.path.startswith(_API_PATHS):
-        return problem_response(
-            problem.status,
-            type=problem.type,
-            title=problem.title,
-            detail=problem.detail,
-            headers=problem.headers,
-            **more,
-        )
-    response = render_error(request, problem.status, problem.title, problem.detail)
-    response.headers.update(problem.headers)
-    return response
 
 
 async def _answer_problem(request: Request, error: Exception) -> Response:
@@ -213,5 +208,7 @@ async def _answer_unexpected(request: Request, error: Exception) -> Response:
     logger.error("request failed", extra={"error": type(error).__name__}, exc_info=error)
     current = request_id.get() or ""
     response = _answer(request, _Unexpected(headers={REQUEST_ID_HEADER: current}), request_id=current)
-    response.headers["Cache-Control"] = "no-store"
+    # Made outside of the middleware that adds them to every other answer.
+    settings: Settings = request.app.state.settings
+    add_security_headers(response.headers, request.scope, https=settings.people_use_https)
     return response

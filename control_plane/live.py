@@ -16,6 +16,7 @@ LOOK_EVERY_S = 1.0
 TICK_EVERY_S = 10.0
 # A browser reconnects by itself; a stream that ends now and then leaves no reader behind that nobody hears.
 LONGEST_S = 15 * 60.0
+SEND_S = 30.0
 
 Look = Callable[[], Awaitable[tuple[object, Callable[[], str]]]]
 
@@ -31,6 +32,7 @@ def stream(request: Request, look: Look) -> EventSourceResponse:
         _events(request, look),
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no", "X-Robots-Tag": "noindex"},
         ping=3600,
+        send_timeout=SEND_S,
     )
 
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -97,9 +98,18 @@ class Settings(BaseSettings):
     encryption_keys_file: Path | None = None
     login_attempts_per_minute: int = 5
 
+    # HTTP
+    trusted_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ("127.0.0.1", "::1")
+    max_body_kb: int = Field(default=2_048, ge=64)
+    receive_timeout_s: float = Field(default=30.0, gt=0)
+    api_requests_per_minute: int = Field(default=600, ge=1)
+    actions_per_minute: int = Field(default=120, ge=1)
+    unknown_links_per_minute: int = Field(default=30, ge=1)
+
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
-    @field_validator("opt_out_words", mode="before")
+    @field_validator("opt_out_words", "trusted_hosts", "trusted_proxies", mode="before")
     @classmethod
     def _split(cls, words: object) -> object:
         """In the environment they are separated by commas."""
@@ -136,9 +146,20 @@ class Settings(BaseSettings):
         return f"http://127.0.0.1:{self.port}"
 
     @property
+    def all_trusted_hosts(self) -> frozenset[str]:
+        """Names that requests may be for: that of the public address, this machine's, and those of the setting."""
+        public = urlsplit(self.base_url).hostname or "localhost"
+        return frozenset({public, self.host, "localhost", "127.0.0.1", "::1", *self.trusted_hosts})
+
+    @property
+    def people_use_https(self) -> bool:
+        """The public address begins with `https://`."""
+        return self.base_url.startswith("https://")
+
+    @property
     def cookies_are_secure(self) -> bool:
         """Cookies carry `Secure` when people come by HTTPS (or when the setting says so)."""
-        return self.base_url.startswith("https://") if self.secure_cookies is None else self.secure_cookies
+        return self.people_use_https if self.secure_cookies is None else self.secure_cookies
 
     @property
     def retention(self) -> timedelta:

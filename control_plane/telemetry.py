@@ -11,6 +11,8 @@ from pythonjsonlogger.json import JsonFormatter
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from control_plane.addresses import client_address
+
 logger = logging.getLogger(__name__)
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
@@ -93,6 +95,7 @@ class RequestLog:
                 "request was answered",
                 extra={
                     "method": scope["method"],
+                    "address": client_address(scope),
                     "route": route,
                     "status": status,
                     "duration_ms": round((time.perf_counter() - started) * 1000, 1),

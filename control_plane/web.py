@@ -80,9 +80,9 @@ def choose_language(request: Request, default: Language | None = None) -> Langua
 
 
 def _language_links(request: Request) -> dict[Language, str]:
-    # A page that answers a failed POST has no address of its own to come back to with GET but the same path.
+    # Without the path, which is whatever somebody typed: the link of `//elsewhere/` would lead there.
     query = {name: value for name, value in request.query_params.items() if name != "lang"}
-    return {language: f"{request.url.path}?{urlencode({**query, 'lang': language})}" for language in LANGUAGES}
+    return {language: f"?{urlencode({**query, 'lang': language})}" for language in LANGUAGES}
 
 
 # ------------------------------------------------------------------------------------------------ templates

@@ -18,8 +18,8 @@ def _new_id() -> str:
     return "".join(secrets.choice(ID_ALPHABET) for _ in range(12))
 
 
-def _new_slug() -> str:
-    # 192 random bits: the link is the only credential that a client's landing page asks for.
+def new_slug() -> str:
+    """192 random bits: the link is the only credential that a client's landing page asks for."""
     return secrets.token_urlsafe(24)
 
 
@@ -103,6 +103,8 @@ class Client(BaseModel):
 
     Attributes:
         slug: unguessable last part of the landing page's address.
+        link_expires: the address is good for linking one phone; then it shows only that it was used.
+        link_used_at: when a phone linked since the address was made, or since its phone was released.
         revision: grows with every change that the runner must learn of.
         restarts: grows when somebody asks for a restart; the reconciler restarts a runner that is behind.
         runner_token_encrypted: the credential between this client's runner and the control plane, both ways;
@@ -116,7 +118,9 @@ class Client(BaseModel):
     name: str
     email: EmailStr
     language: Language = "es"
-    slug: str = Field(default_factory=_new_slug)
+    slug: str = Field(default_factory=new_slug)
+    link_expires: bool = False
+    link_used_at: datetime | None = None
     port: int
     environment: str
     assistant: StoredAssistant
@@ -132,6 +136,11 @@ class Client(BaseModel):
     created_at: datetime = Field(default_factory=_now)
     updated_at: datetime = Field(default_factory=_now)
     deleting_since: datetime | None = None
+
+    @property
+    def link_is_used(self) -> bool:
+        """The landing page has done what it was for, and shows nothing more."""
+        return self.link_expires and self.link_used_at is not None
 
 
 class _Request(BaseModel):
@@ -168,6 +177,7 @@ class NewClient(_Request):
     assistant: AssistantRequest
     expected_phone: Phone | None = None
     retention_hours: int | None = Field(default=None, ge=1, le=24 * 365)
+    link_expires: bool = False
     overrides: Overrides = Overrides()
 
 
@@ -184,4 +194,5 @@ class ClientChanges(_Request):
     assistant: AssistantRequest | None = None
     expected_phone: Phone | None = None
     retention_hours: int | None = Field(default=None, ge=1, le=24 * 365)
+    link_expires: bool | None = None
     overrides: Overrides | None = None

@@ -86,11 +86,25 @@ class Clients:
             {"$set": {"bound_phone": phone, "updated_at": datetime.now(UTC)}, "$inc": {"revision": 1}},
         )
 
+    async def use_link(self, client_id: str, moment: datetime) -> None:
+        """Remember that a phone linked."""
+        await self._collection.update_one({"_id": client_id}, {"$set": {"link_used_at": moment}})
+
+    async def set_slug(self, client_id: str, slug: str) -> Client | None:
+        """Give the landing page another address, not used yet; the old one is nothing from now on."""
+        return await self._change(
+            {"_id": client_id, "deleting_since": None},
+            {"$set": {"slug": slug, "link_used_at": None, "updated_at": datetime.now(UTC)}},
+        )
+
     async def release_phone(self, client_id: str) -> Client | None:
         """Forget the bound phone: the next one that links is bound."""
         return await self._change(
             {"_id": client_id, "deleting_since": None},
-            {"$set": {"bound_phone": None, "updated_at": datetime.now(UTC)}, "$inc": {"revision": 1}},
+            {
+                "$set": {"bound_phone": None, "link_used_at": None, "updated_at": datetime.now(UTC)},
+                "$inc": {"revision": 1},
+            },
         )
 
     async def mark_deleting(self, client_id: str) -> Client | None:

@@ -37,6 +37,14 @@ class Deletion(BaseModel):
     name: str
 
 
+class LinkRotation(BaseModel):
+    """Whether the client gets the new address by mail."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    invite: bool = False
+
+
 @router.get("/api/admin/clients")
 async def list_clients(clients: ClientsDep, settings: SettingsDep) -> list[ClientView]:
     """Every client, newest first."""
@@ -102,6 +110,21 @@ async def release_phone(
     session = ClientSession(database, client_id)
     released = await service.release_phone(client_id, clients=clients, session=session, open_gateway=gateways.open)
     return service.view(released, settings)
+
+
+@router.post("/api/admin/clients/{client_id}/rotate-link")
+async def rotate_link(
+    client_id: str,
+    clients: ClientsDep,
+    mails: MailsDep,
+    settings: SettingsDep,
+    rotation: LinkRotation | None = None,
+) -> ClientView:
+    """Give the landing page a new address; the old one stops working at once."""
+    client = await service.rotate_link(client_id, clients=clients)
+    if rotation is not None and rotation.invite:
+        await mail_service.invite(client, mails=mails)
+    return service.view(client, settings)
 
 
 @router.post("/api/admin/clients/{client_id}/invitation", status_code=HTTPStatus.ACCEPTED)

@@ -20,6 +20,7 @@ from control_plane.clients.models import (
     StoredAutomaticAssistant,
     StoredOpenAIAssistant,
     Wanted,
+    new_slug,
 )
 from control_plane.clients.openai_key import DEFAULT_MODEL, KeyCheck, check_key
 from control_plane.clients.repository import Clients, PortTaken
@@ -112,6 +113,8 @@ class ClientView(BaseModel):
     expected_phone: str | None
     bound_phone: str | None
     retention_hours: int
+    link_expires: bool
+    link_used_at: datetime | None
     overrides: Overrides
     wanted: Wanted
     deleting: bool
@@ -169,6 +172,7 @@ async def create_client(new: NewClient, *, clients: Clients, cipher: Cipher, set
         "assistant": assistant,
         "expected_phone": new.expected_phone,
         "retention_hours": new.retention_hours or settings.retention_hours,
+        "link_expires": new.link_expires,
         "overrides": new.overrides,
         "runner_token_encrypted": cipher.encrypt(token),
         "runner_token_hash": hash_token(token),
@@ -269,6 +273,16 @@ async def release_phone(
         raise BeingDeleted
     logger.info("phone was released", extra={"client_id": client_id})
     return released
+
+
+async def rotate_link(client_id: str, *, clients: Clients) -> Client:
+    """Give the landing page a new address; the old one stops working at once, for open pages too."""
+    await _changeable(client_id, clients)
+    client = await clients.set_slug(client_id, new_slug())
+    if client is None:
+        raise BeingDeleted
+    logger.info("landing link was rotated", extra={"client_id": client_id})
+    return client
 
 
 async def request_deletion(client_id: str, name: str, *, clients: Clients) -> None:

@@ -3,15 +3,18 @@
 import io
 from datetime import UTC, datetime
 from http import HTTPStatus
+from typing import Annotated
 
 import segno
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict
 
+from control_plane.addresses import client_address, subject_of
 from control_plane.clients.models import Client, Wanted
 from control_plane.clients.repository import Clients
 from control_plane.dependencies import ActionLimiterDep, ClientsDep, DatabaseDep, GatewaysDep
-from control_plane.errors import NotFound
+from control_plane.errors import NotFound, Problem
+from control_plane.http.rates import Rates
 from control_plane.landing.linking import PhoneNumber, make_link_code
 from control_plane.sessions.repository import ClientSession
 from control_plane.web import mask_phone
@@ -27,6 +30,14 @@ class UnknownLink(NotFound):
 
     type = "/problems/unknown-link"
     title = "Unknown link"
+
+
+class LinkUsed(Problem):
+    """A phone was linked with this link, and it was for one use; ask the agency for a new one to link again."""
+
+    status = HTTPStatus.GONE
+    type = "/problems/link-used"
+    title = "The link was used"
 
 
 class NoCode(NotFound):
@@ -77,11 +88,42 @@ async def get_linked_client(slug: str, *, clients: Clients) -> Client:
     return client
 
 
+async def find_linked_client(slug: str, request: Request, clients: ClientsDep) -> Client:
+    """The client of the address's link; whoever tries many links that lead nowhere has to wait.
+
+    Raises:
+        UnknownLink: see there (404).
+        TooManyRequests: too many unknown links from this address (429).
+    """
+    rates: Rates = request.app.state.rates
+    subject = subject_of(client_address(request))
+    await rates.unknown_links.check(subject)
+    try:
+        return await get_linked_client(slug, clients=clients)
+    except UnknownLink:
+        await rates.unknown_links.count(subject)
+        raise
+
+
+async def find_usable_client(client: Annotated[Client, Depends(find_linked_client)]) -> Client:
+    """The client of the address's link, which is still good for linking.
+
+    Raises:
+        LinkUsed: it was for one use (410).
+        UnknownLink, TooManyRequests: see there.
+    """
+    if client.link_is_used:
+        raise LinkUsed
+    return client
+
+
+UsableClient = Annotated[Client, Depends(find_usable_client)]
+
+
 @router.get("/{slug}/status")
-async def show_status(slug: str, response: Response, clients: ClientsDep, database: DatabaseDep) -> LandingStatus:
+async def show_status(client: UsableClient, response: Response, database: DatabaseDep) -> LandingStatus:
     """The session's state."""
     response.headers.update(PRIVATE)
-    client = await get_linked_client(slug, clients=clients)
     sessions = ClientSession(database, client.id)
     session = await sessions.get()
     now = datetime.now(UTC)
@@ -106,9 +148,8 @@ async def show_status(slug: str, response: Response, clients: ClientsDep, databa
 
 
 @router.get("/{slug}/qr", response_class=Response, responses={200: {"content": {"image/png": {}}}})
-async def show_code(slug: str, clients: ClientsDep, database: DatabaseDep) -> Response:
+async def show_code(client: UsableClient, database: DatabaseDep) -> Response:
     """The QR code that waits for a scan, as a picture."""
-    client = await get_linked_client(slug, clients=clients)
     code = await ClientSession(database, client.id).get_code(datetime.now(UTC))
     if code is None or client.wanted is Wanted.DISCONNECTED:
         raise NoCode(headers=PRIVATE)
@@ -118,26 +159,23 @@ async def show_code(slug: str, clients: ClientsDep, database: DatabaseDep) -> Re
 
 
 @router.post("/{slug}/refresh", status_code=HTTPStatus.ACCEPTED)
-async def refresh_code(slug: str, clients: ClientsDep, gateways: GatewaysDep, limiter: ActionLimiterDep) -> None:
+async def refresh_code(client: UsableClient, gateways: GatewaysDep, limiter: ActionLimiterDep) -> None:
     """Have new QR codes made, after the last ones expired."""
-    client = await get_linked_client(slug, clients=clients)
     await limiter.count(f"refresh:{client.id}")
     await gateways.open(client).refresh_code()
 
 
 @router.post("/{slug}/link-code")
 async def ask_for_link_code(
-    slug: str,
+    client: UsableClient,
     number: PhoneNumber,
     response: Response,
-    clients: ClientsDep,
     database: DatabaseDep,
     gateways: GatewaysDep,
     limiter: ActionLimiterDep,
 ) -> LandingLinkCode:
     """A code to type on the phone of that number, instead of scanning."""
     response.headers.update(PRIVATE)
-    client = await get_linked_client(slug, clients=clients)
     made = await make_link_code(
         number, client=client, gateways=gateways, session=ClientSession(database, client.id), limiter=limiter
     )

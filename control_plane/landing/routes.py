@@ -14,7 +14,7 @@ from control_plane.accounts.service import TooManyAttempts
 from control_plane.clients.models import Client, Wanted
 from control_plane.dependencies import ActionLimiterDep, ClientsDep, DatabaseDep, GatewaysDep, SettingsDep
 from control_plane.errors import Problem
-from control_plane.landing.api import PRIVATE, UnknownLink, get_linked_client
+from control_plane.landing.api import PRIVATE, UnknownLink, find_linked_client, get_linked_client
 from control_plane.landing.linking import NumberNotExpected, PhoneNumber, make_link_code
 from control_plane.landing.views import NOTICES, LandingView, load_view
 from control_plane.live import stream
@@ -25,9 +25,9 @@ from control_plane.web import FLASH_COOKIE, check_form, choose_language, redirec
 router = APIRouter(prefix="/client", include_in_schema=False)
 
 
-async def _find_client(slug: str, clients: ClientsDep) -> Client | None:
+async def _find_client(slug: str, request: Request, clients: ClientsDep) -> Client | None:
     try:
-        return await get_linked_client(slug, clients=clients)
+        return await find_linked_client(slug, request, clients)
     except UnknownLink:
         return None
 
@@ -93,6 +93,8 @@ async def refresh_code(
     """Have a new QR code made, because the visitor asked for one; `show` is `qr` for who had a code to type."""
     if client is None:
         return _unknown(request)
+    if client.link_is_used:
+        return _private(redirect(request, f"/client/{client.slug}"))
     outcome = "code-asked"
     try:
         await limiter.count(f"refresh:{client.id}")
@@ -114,7 +116,7 @@ async def show_number_form(
     if client is None:
         return _unknown(request)
     view = await load_view(client, database=database, settings=settings)
-    if not view.can_type:
+    if not view.can_type or view.is_used:
         return _private(redirect(request, view.path))
     return _number_form(request, client, "")
 
@@ -131,6 +133,8 @@ async def ask_for_link_code(
     """Have a code made to type on the phone, or show the form again with what is wrong."""
     if client is None:
         return _unknown(request)
+    if client.link_is_used:
+        return _private(redirect(request, f"/client/{client.slug}"))
     session = ClientSession(database, client.id)
     try:
         number = PhoneNumber(phone=phone)

@@ -52,6 +52,7 @@ class LandingView:
         phase: step of the preparation and how far it is, 0 to 100.
         scanned_number: of a wrong phone; `wanted_number`: of the right one.
         notice: what came of the page's form.
+        is_used: the link was for one use: the page says so, and nothing else of the client.
     """
 
     path: str
@@ -77,6 +78,7 @@ class LandingView:
     since: datetime | None = None
     last_message_at: datetime | None = None
     notice: str | None = None
+    is_used: bool = False
 
 
 async def load_view(client: Client, *, database: Database, settings: Settings, show: str = "") -> LandingView:
@@ -115,6 +117,17 @@ def make_view(
         now=now,
     )
     path = f"/client/{client.slug}"
+    if client.link_is_used:
+        return LandingView(
+            path=path,
+            name="",
+            environment=settings.environment(client.environment),
+            situation=Situation.CONNECTED,
+            text=SESSION_TEXTS[Situation.CONNECTED],
+            scan=SESSION_TEXTS[Situation.SCAN].owner,
+            phase=PHASES[None],
+            is_used=True,
+        )
     linkable = situation in LINKABLE
     typed = typed if linkable else None
     if typed is not None:

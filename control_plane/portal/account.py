@@ -8,6 +8,7 @@ from fastapi import Depends, Form, Request, Response
 from control_plane.accounts import service
 from control_plane.accounts.models import Account
 from control_plane.accounts.service import MIN_PASSWORD_CHARS, PasswordTooWeak, TooManyAttempts, WrongCredentials
+from control_plane.addresses import client_address
 from control_plane.dependencies import SESSION_COOKIE, AccountDep, AccountsDep, Asker, LoginLimiterDep, SettingsDep
 from control_plane.portal.client_form import Form as PageForm
 from control_plane.portal.page import FIRST_PASSWORD, LOGIN, portal_router, show
@@ -38,7 +39,7 @@ async def log_in(
     next: Typed = "/admin",
 ) -> Response:
     """Open a session, or say why not."""
-    address = request.client.host if request.client else "unknown"
+    address = client_address(request)
     try:
         token, account = await service.log_in(
             username, password, address=address, accounts=accounts, limiter=limiter, hours=settings.session_hours

@@ -24,6 +24,7 @@ TEXT_FIELDS = (
     "default_answer",
     "retention_hours",
     "environment",
+    "link_expires",
     *Overrides.model_fields,
 )
 EMPTY_RULES = 3
@@ -131,6 +132,7 @@ def form_of_client(client: Client) -> ClientForm:
             "kind": client.assistant.kind,
             "retention_hours": str(client.retention_hours),
             "environment": client.environment,
+            "link_expires": "on" if client.link_expires else "",
             **_show_overrides(client.overrides),
         }
     )
@@ -199,6 +201,7 @@ def _fields(form: ClientForm, language: Language, *, needs_key: bool) -> dict[st
         "assistant": assistant,
         "expected_phone": values["expected_phone"] or None,
         "retention_hours": values["retention_hours"] or None,
+        "link_expires": bool(values["link_expires"]),
         "overrides": _overrides(values),
     }
     if form.errors:

@@ -200,6 +200,21 @@ async def invite(request: Request, client: ClientDep, mails: MailsDep) -> Respon
     return redirect(request, f"/admin/clients/{client.id}", "invitation-queued")
 
 
+@router.post("/clients/{client_id}/rotate-link", dependencies=_FORM)
+async def rotate_link(
+    request: Request,
+    client: ClientDep,
+    clients: ClientsDep,
+    mails: MailsDep,
+    invite: Annotated[str, Form(max_length=10)] = "",
+) -> Response:
+    """Give the landing page a new address, and mail it if that is ticked."""
+    rotated = await service.rotate_link(client.id, clients=clients)
+    if invite:
+        await mail_service.invite(rotated, mails=mails)
+    return redirect(request, f"/admin/clients/{client.id}", "link-rotated-invited" if invite else "link-rotated")
+
+
 @router.post("/clients/{client_id}/try", dependencies=_FORM)
 async def try_assistant(
     request: Request,

@@ -56,6 +56,12 @@ FLASHES: dict[str, Label] = {
         "red",
     ),
     "invitation-queued": Label(N_("The invitation is on its way."), "mail", "green"),
+    "link-rotated": Label(N_("The link was changed: the old one does not work any more."), "link", "green"),
+    "link-rotated-invited": Label(
+        N_("The link was changed, and the new one is on its way by mail: the old one does not work any more."),
+        "link",
+        "green",
+    ),
     "cleanup-asked": Label(
         N_("The cleanup starts in a few seconds: its record is the first of the list."), "eraser", "green"
     ),

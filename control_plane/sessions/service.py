@@ -82,6 +82,7 @@ async def accept(
         elif is_news and delivery.session.state is SessionState.WORKING and phone and phone != known.linked_phone:
             # Only a new link binds: a phone that was just released stays so although it is still logged in.
             bound = await clients.bind_phone(client.id, phone)
+            await clients.use_link(client.id, now)
             revision = bound.revision if bound else revision
             await tell_of_link(phone, delivery.session.since)
             # Last: what a crash interrupts is done again with the next delivery.

@@ -20,6 +20,7 @@ from control_plane.app import create_app
 from control_plane.clients.models import Client
 from control_plane.clients.repository import Clients
 from control_plane.database import Database, ensure_indexes
+from control_plane.http.server import server_config
 from control_plane.security import Cipher
 from control_plane.settings import Settings
 
@@ -51,10 +52,7 @@ class _Server(uvicorn.Server):
 async def serve(settings: Settings) -> AsyncIterator[FastAPI]:
     """Run the web process on the settings' port for as long as the block lasts."""
     app = create_app(settings)
-    config = uvicorn.Config(
-        app, host="127.0.0.1", port=settings.port, log_config=None, access_log=False, timeout_graceful_shutdown=2
-    )
-    server = _Server(config)
+    server = _Server(server_config(app, settings, timeout_graceful_shutdown=2))
     task = asyncio.create_task(server.serve())
     try:
         async with asyncio.timeout(START_DEADLINE_S):

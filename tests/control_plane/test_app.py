@@ -101,6 +101,7 @@ async def test_a_fault_is_a_problem_with_the_requests_id_and_nothing_of_the_caus
     for path in ("/api/fault", "/api/refused"):
         response = await site.visitor.get(path, headers={"X-Request-Id": "request-12345"})
         assert response.status_code == 500
+        assert "default-src 'none'" in response.headers["content-security-policy"]
         assert response.json()["type"] == "/problems/unexpected"
         assert response.json()["request_id"] == response.headers["x-request-id"] == "request-12345"
         assert "cause" not in response.text
@@ -143,7 +144,7 @@ async def test_no_page_may_be_framed_or_run_a_foreign_script(site: Site) -> None
     for path in ("/admin/login", f"/client/{client.slug}", "/nothing", "/api/nothing"):
         headers = (await site.visitor.get(path)).headers
         assert "frame-ancestors 'none'" in headers["content-security-policy"]
-        assert "default-src 'self'" in headers["content-security-policy"]
+        assert "default-src 'none'" in headers["content-security-policy"]
         assert headers["x-content-type-options"] == "nosniff"
     # The landing link must not travel on.
     assert (await site.visitor.get(f"/client/{client.slug}")).headers["referrer-policy"] == "no-referrer"
