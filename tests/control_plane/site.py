@@ -19,6 +19,7 @@ from control_plane.accounts.service import ADMIN, create_api_key
 from control_plane.app import create_app
 from control_plane.clients.models import Client
 from control_plane.clients.repository import Clients
+from control_plane.clients.stored_secrets import read_runner_token
 from control_plane.database import Database, ensure_indexes
 from control_plane.security import Cipher
 from control_plane.settings import Settings
@@ -108,7 +109,7 @@ class Site:
 
     def runner(self, client: Client) -> "RunnerSide":
         """The client's runner, as the control plane hears it."""
-        return RunnerSide(self, self.cipher.decrypt(client.runner_token_encrypted))
+        return RunnerSide(self, read_runner_token(client, self.cipher))
 
 
 class RunnerSide:

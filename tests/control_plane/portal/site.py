@@ -18,6 +18,7 @@ from control_plane.app import create_app
 from control_plane.clients import service
 from control_plane.clients.models import AutomaticAssistantRequest, Client, NewClient
 from control_plane.clients.repository import Clients
+from control_plane.clients.stored_secrets import read_runner_token
 from control_plane.database import Database
 from control_plane.dependencies import SESSION_COOKIE
 from control_plane.security import hash_token, new_token, open_cipher
@@ -151,7 +152,7 @@ class Runner:
 
 @contextlib.asynccontextmanager
 async def open_runner(site: Site, client: Client) -> AsyncIterator[Runner]:
-    runner = Runner(site.cipher.decrypt(client.runner_token_encrypted))
+    runner = Runner(read_runner_token(client, site.cipher))
     async with serve(runner.app, client.port):
         yield runner
 
