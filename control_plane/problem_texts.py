@@ -22,6 +22,8 @@ PROBLEM_TEXTS = (
     N_("The assistant is paused; the agency can connect it again."),
     N_("No such cleanup"),
     N_("There is no such cleanup."),
+    N_("The idempotency key was used already"),
+    N_("The idempotency key was used for another message; take a new one for each message."),
     N_("A stored secret cannot be read"),
     N_("A stored secret cannot be read: its encryption key is lost. Write it again, or bring the key back."),
     N_("The database does not answer"),
