@@ -226,7 +226,7 @@ def say_rotation(done: Rotation, after: Survey, cipher: Cipher, settings: Settin
     lines += [f"{secret.id} ({secret.name}): the lost token of its process was mended." for secret in done.mended]
     spare = [key_id for key_id in others if not after.protected[key_id]]
     if spare:
-        lines.append(f"The database needs these keys no longer: {', '.join(spare)}. Backups from before today do.")
+        lines.append(f"The database needs these keys no longer: {', '.join(spare)}. Backups made before now still do.")
         if cipher.keys.file:
             lines.append(f"1. Copy {cipher.keys.source} to where you keep it safe.")
             lines += [f"2. Then, if you want: python -m control_plane rotate-keys --drop {key_id}" for key_id in spare]

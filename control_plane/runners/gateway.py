@@ -136,7 +136,7 @@ class RunnerGateway:
             raise RunnerUnreachable from error
         if response.status_code == HTTPStatus.CONFLICT:
             raise KeyReused
-        if response.is_error:
+        if not response.is_success:
             raise RunnerRefused(_reason(response))
         return response
 
