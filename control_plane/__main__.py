@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from pymongo.errors import PyMongoError
 
 from control_plane import embedded_database
-from control_plane.security import KeysFileUnusable
+from control_plane.key_rotation import KeyNotDropped
+from control_plane.keys import KeysFileUnusable
 from control_plane.settings import DatabaseNotPrepared, Settings, SettingsFileReadable, load_settings
 from control_plane.telemetry import configure_logging
 from control_plane.web import TextsNotCompiled
@@ -25,6 +26,7 @@ EXPECTED = (
     DatabaseNotPrepared,
     SettingsFileReadable,
     KeysFileUnusable,
+    KeyNotDropped,
     TextsNotCompiled,
     embedded_database.EmbeddedDatabaseError,
 )
@@ -84,6 +86,28 @@ def _create_api_key(settings: Settings) -> None:
     print(asyncio.run(_with_accounts(settings, create_api_key)))  # noqa: T201
 
 
+def _rotate_keys(settings: Settings, *, check: bool, drop: str | None) -> bool:
+    """Returns whether every secret is readable."""
+    from control_plane import key_rotation
+    from control_plane.database import connect
+    from control_plane.security import Cipher, open_cipher
+
+    async def work(cipher: Cipher) -> tuple[list[str], bool]:
+        async with connect(settings) as client:
+            database = client[settings.database_name]
+            if drop is not None:
+                await key_rotation.drop(drop, database, cipher)
+            done = None if check or drop else await key_rotation.rotate(database, cipher, settings)
+            found = await key_rotation.survey(database, cipher)
+        if done is None:
+            return key_rotation.say_survey(found, cipher, settings), not found.lost
+        return key_rotation.say_rotation(done, found, cipher, settings), not found.lost
+
+    lines, whole = asyncio.run(work(open_cipher(settings)))
+    print(*lines, sep="\n")  # noqa: T201
+    return whole
+
+
 def _print_permissions() -> None:
     from control_plane.permissions import describe
 
@@ -101,6 +125,10 @@ def main() -> int:
     admin = commands.add_parser("create-admin", help="make the admin's account with a one-time password")
     admin.add_argument("--reset", action="store_true", help="give it a new one-time password")
     commands.add_parser("create-api-key", help="make a key for the admin's JSON API")
+    rotation = commands.add_parser("rotate-keys", help="put a new encryption key on top and every secret under it")
+    what = rotation.add_mutually_exclusive_group()
+    what.add_argument("--check", action="store_true", help="only say what each key protects and what is lost")
+    what.add_argument("--drop", metavar="KEYID", help="take a key out that protects nothing any more")
     commands.add_parser("permissions", help="print the table of who may do what, as docs/permissions.md")
     given = parser.parse_args()
 
@@ -119,6 +147,8 @@ def main() -> int:
                 _create_admin(settings, reset=given.reset)
             case "create-api-key":
                 _create_api_key(settings)
+            case "rotate-keys":
+                return 0 if _rotate_keys(settings, check=given.check, drop=given.drop) else 1
             case "permissions":
                 _print_permissions()
     except EXPECTED as error:

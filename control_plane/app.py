@@ -7,18 +7,20 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
+from pydantic import BaseModel
 from pymongo.errors import ConnectionFailure, ExecutionTimeout, PyMongoError
 from starlette.exceptions import HTTPException
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from control_plane import database as plumbing
 from control_plane.accounts.service import AttemptLimiter
+from control_plane.api_description import describe_api
 from control_plane.clients.routes import router as clients_router
 from control_plane.dependencies import authorize
 from control_plane.errors import DatabaseUnavailable, Problem, problem_response
@@ -32,7 +34,7 @@ from control_plane.internal.routes import router as internal_router
 from control_plane.landing.api import router as landing_api_router
 from control_plane.landing.routes import router as landing_router
 from control_plane.leases import SCHEDULER
-from control_plane.permissions import check_table
+from control_plane.permissions import check_table, find_methods
 from control_plane.portal.api_docs import router as api_docs_router
 from control_plane.portal.routes import router as portal_router
 from control_plane.retention.routes import router as retention_router
@@ -99,8 +101,16 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=REPOSITORY / "static"), name="static")
     app.add_api_route("/", _show_front_door, include_in_schema=False)
-    app.add_api_route("/health", _show_health, tags=["health"], summary="Whether the platform works")
+    app.add_api_route(
+        "/health",
+        _show_health,
+        response_model=Health,
+        responses={503: {"model": Health}},
+        tags=["health"],
+        summary="Whether the platform works",
+    )
     check_table(app.routes)
+    app.openapi = lambda: describe_api(app)  # type: ignore[method-assign]
     app.add_exception_handler(Problem, _answer_problem)
     app.add_exception_handler(PyMongoError, _answer_database_error)
     app.add_exception_handler(RequestValidationError, _answer_invalid)
@@ -112,6 +122,15 @@ def create_app(settings: Settings) -> FastAPI:
 
 async def _show_front_door() -> Response:
     return RedirectResponse("/admin", HTTPStatus.SEE_OTHER)
+
+
+class Health(BaseModel):
+    """How the platform is."""
+
+    status: Literal["ok", "degraded"]
+    database: Literal["ok", "unavailable"]
+    scheduler: Literal["running", "not running", "unknown"]
+    version: str
 
 
 async def _show_health(request: Request) -> Response:
@@ -181,6 +200,9 @@ async def _answer_http_error(request: Request, error: Exception) -> Response:
     phrase = HTTPStatus(error.status_code).phrase
     if request.url.path.startswith(_API_PATHS):
         headers = dict(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            # The framework names those of the first route that has this path.
+            headers["Allow"] = ", ".join(find_methods(request.url.path))
         return problem_response(error.status_code, title=phrase, detail=str(error.detail), headers=headers)
     return render_error(request, error.status_code, phrase, "" if error.detail == phrase else str(error.detail))
 

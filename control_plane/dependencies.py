@@ -13,6 +13,7 @@ from control_plane.accounts.service import AttemptLimiter, NotLoggedIn, Password
 from control_plane.clients.models import Client
 from control_plane.clients.repository import Clients
 from control_plane.clients.service import ClientNotFound
+from control_plane.clients.stored_secrets import read_runner_token
 from control_plane.database import Database
 from control_plane.errors import Problem
 from control_plane.mail.repository import Mails
@@ -87,8 +88,12 @@ class Gateways:
         self._settings = settings
 
     def open(self, client: Client) -> RunnerGateway:
-        """The gateway to one client's runner, with that client's token."""
-        token = self._cipher.decrypt(client.runner_token_encrypted)
+        """The gateway to one client's runner, with that client's token.
+
+        Raises:
+            CannotDecrypt: the key that encrypted the token is lost (503).
+        """
+        token = read_runner_token(client, self._cipher)
         return RunnerGateway(client.port, token, timeout_s=self._settings.runner_timeout_s)
 
 

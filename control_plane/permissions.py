@@ -10,7 +10,7 @@ from enum import StrEnum
 from functools import cache
 
 from fastapi.routing import iter_route_contexts
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, compile_path
 
 from control_plane.accounts.roles import AGENCY_ROLES, EVERY_ROLE, Role
 from tenant_runner.contract import CONFIG_PATH, EVENTS_PATH
@@ -168,6 +168,11 @@ def find_rule(method: str, path: str) -> Rule:
         return _table()["GET" if method == "HEAD" else method, path]
     except KeyError:
         raise RuleMissing(f"{method} {path} has no row in control_plane/permissions.py") from None
+
+
+def find_methods(path: str) -> list[str]:
+    """The methods that an address of that path knows; the path as it was asked for."""
+    return sorted({rule.method for rule in RULES if compile_path(rule.path)[0].match(path)})
 
 
 def may(role: Role, method: str, path: str) -> bool:

@@ -16,6 +16,7 @@ from pymongo.errors import PyMongoError
 from control_plane.clients.models import Client
 from control_plane.clients.removal import finish_deletion
 from control_plane.clients.repository import Clients
+from control_plane.clients.stored_secrets import read_runner_token
 from control_plane.database import Database, connect, ensure_indexes_in_time
 from control_plane.leases import SCHEDULER, Leases
 from control_plane.mail import service as mail_service
@@ -67,7 +68,7 @@ class Context:
 
     def token_of(self, client: Client) -> str:
         """The client's runner token."""
-        return self.cipher.decrypt(client.runner_token_encrypted)
+        return read_runner_token(client, self.cipher)
 
 
 async def reconcile_runners(context: Context) -> None:

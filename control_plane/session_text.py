@@ -440,6 +440,12 @@ ASSISTANT_PROBLEMS: dict[str, Words] = {
     ),
 }
 
+KEY_LOST = Words(
+    N_("The stored OpenAI key cannot be read"),
+    N_("The key that encrypted it is lost. A running process goes on; started anew, it cannot answer."),
+    N_("Write the OpenAI key again under “Edit”."),
+)
+
 
 def find_situation(
     *,

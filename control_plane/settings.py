@@ -96,6 +96,7 @@ class Settings(BaseSettings):
     session_hours: int = 12
     secure_cookies: bool | None = None
     encryption_keys_file: Path | None = None
+    encryption_keys: SecretStr | None = None
     login_attempts_per_minute: int = 5
 
     # HTTP
@@ -128,6 +129,8 @@ class Settings(BaseSettings):
         names = [environment.name for environment in self.all_environments]
         if len(names) != len(set(names)):
             raise ValueError("FLAME_ENVIRONMENTS: every environment needs a name of its own")
+        if self.encryption_keys and self.encryption_keys_file:
+            raise ValueError("the keys are in FLAME_ENCRYPTION_KEYS or in FLAME_ENCRYPTION_KEYS_FILE, not in both")
         return self
 
     @cached_property
@@ -170,6 +173,11 @@ class Settings(BaseSettings):
     def clients_directory(self) -> Path:
         """One directory per client: credentials, browser profile, journal."""
         return self.data_directory / "clients"
+
+    @property
+    def keys_file(self) -> Path:
+        """The keys that encrypt secrets in the database, where `encryption_keys` does not hold them."""
+        return self.encryption_keys_file or self.data_directory / "keys"
 
     @property
     def database_directory(self) -> Path:

@@ -6,13 +6,13 @@ import hmac
 import logging
 from collections.abc import Awaitable
 from http import HTTPStatus
-from typing import Annotated, Protocol, TypeVar
+from typing import Annotated, Any, Protocol, TypeVar
 from uuid import uuid4
 
 from fastapi import Depends, FastAPI, Header, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 from starlette.exceptions import HTTPException
 
 from tenant_runner.assistants.base import AssistantFailure, Rejected, TenantProblem
@@ -39,6 +39,17 @@ T = TypeVar("T")
 
 SEND_WAIT_S = 5.0
 REQUEST_WAIT_S = 45.0
+PROBLEM_TYPE = "application/problem+json"
+
+
+class ProblemDocument(BaseModel):
+    """RFC 9457 problem details."""
+
+    type: str
+    title: str
+    status: int
+    problem: str | None = None
+    errors: list[dict[str, str]] = []
 
 
 class Problem(Exception):
@@ -90,7 +101,9 @@ class Service(Protocol):
 
 def create_app(service: Service, token: SecretStr) -> FastAPI:
     """The API over a runner."""
-    app = FastAPI(title="Tenant runner", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(
+        title="Tenant runner", docs_url=None, redoc_url=None, openapi_url=None, responses=_describe_problems()
+    )
 
     async def authenticate(given: Annotated[str, Header(alias=TOKEN_HEADER)] = "") -> None:
         if not hmac.compare_digest(given.encode(), token.get_secret_value().encode()):
@@ -148,6 +161,18 @@ def create_app(service: Service, token: SecretStr) -> FastAPI:
     return app
 
 
+def _describe_problems() -> dict[int | str, dict[str, Any]]:
+    statuses = (
+        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.UNAUTHORIZED,
+        HTTPStatus.CONFLICT,
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+    )
+    content = {PROBLEM_TYPE: {"schema": ProblemDocument.model_json_schema()}}
+    return {int(status): {"description": status.phrase, "content": content} for status in statuses}
+
+
 def _request_key(key: str | None) -> str:
     return hashlib.sha256(key.encode()).hexdigest() if key else uuid4().hex
 
@@ -166,7 +191,7 @@ def _add_problems(app: FastAPI) -> None:
     def answer(status: int, kind: str, title: str, **more: object) -> JSONResponse:
         body = {"type": f"/problems/{kind}", "title": title, "status": int(status), **more}
         headers = {"Retry-After": "5"} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
-        return JSONResponse(body, status, headers=headers, media_type="application/problem+json")
+        return JSONResponse(body, status, headers=headers, media_type=PROBLEM_TYPE)
 
     @app.exception_handler(Problem)
     async def problem(_: Request, error: Problem) -> JSONResponse:
@@ -197,7 +222,9 @@ def _add_problems(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http_error(_: Request, error: HTTPException) -> JSONResponse:
-        return answer(error.status_code, "http", HTTPStatus(error.status_code).phrase)
+        answered = answer(error.status_code, "http", HTTPStatus(error.status_code).phrase)
+        answered.headers.update(error.headers or {})
+        return answered
 
     @app.exception_handler(Exception)
     async def broke(_: Request, error: Exception) -> JSONResponse:

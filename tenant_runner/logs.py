@@ -1,6 +1,7 @@
 """One JSON object per line."""
 
 import logging
+import re
 from typing import TextIO
 
 from pythonjsonlogger.json import JsonFormatter
@@ -9,11 +10,20 @@ from pythonjsonlogger.json import JsonFormatter
 _TALKATIVE = ("httpx2", "httpx", "httpcore2", "httpcore", "openai", "uvicorn.access", "asyncio", "aiosqlite")
 
 
+# What libraries might put into an error's text: keys of AI providers.
+_SECRETS = re.compile(r"\bsk-[A-Za-z0-9_-]{6,}")
+
+
+class _RedactingFormatter(JsonFormatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return _SECRETS.sub("[secret]", super().format(record))
+
+
 def configure_logs(level: str, client_id: str, stream: TextIO) -> None:
     """Send all logs of this process to a stream; every line carries the client's id."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
-        JsonFormatter(
+        _RedactingFormatter(
             "{asctime}{levelname}{name}{message}",
             style="{",
             rename_fields={"asctime": "timestamp", "levelname": "level", "name": "logger"},

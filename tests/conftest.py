@@ -19,6 +19,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from control_plane import embedded_database
 from control_plane.ports import is_free
 from control_plane.settings import Settings
+from tests import log_scan
 
 Document = dict[str, Any]
 T = TypeVar("T")
@@ -78,6 +79,10 @@ async def wait_for(
         if time.monotonic() > ends:
             raise AssertionError(f"not within {deadline_s} s: {what or condition}; last value: {value!r}")
         await asyncio.sleep(interval_s)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(log_scan)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

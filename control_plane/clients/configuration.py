@@ -3,7 +3,10 @@
 from http import HTTPStatus
 from typing import TypeVar
 
+from pydantic import SecretStr
+
 from control_plane.clients.models import Client, Language, StoredOpenAIAssistant
+from control_plane.clients.stored_secrets import read_api_key
 from control_plane.errors import Problem
 from control_plane.security import Cipher
 from control_plane.settings import Environment, Settings
@@ -57,6 +60,7 @@ def runner_config(client: Client, *, cipher: Cipher, settings: Settings) -> Runn
 
     Raises:
         UnknownEnvironment: the installation no longer has the client's (422).
+        CannotDecrypt: the key that encrypted the client's secret is lost (503).
     """
     environment, own = find_environment(client.environment, settings), client.overrides
     return RunnerConfig(
@@ -101,7 +105,7 @@ def _assistant(client: Client, environment: Environment, cipher: Cipher) -> Open
     if not isinstance(client.assistant, StoredOpenAIAssistant):
         return AutomaticAssistant(rules=client.assistant.rules, default_answer=client.assistant.default_answer)
     return OpenAIAssistant(
-        api_key=cipher.decrypt(client.assistant.api_key_encrypted),
+        api_key=SecretStr(read_api_key(client, cipher) or ""),
         base_url=environment.openai_base_url,
         model=client.assistant.model,
         instructions=client.assistant.instructions,

@@ -14,7 +14,8 @@ from tenant_runner.contract import KeywordRule
 ID_ALPHABET = string.ascii_lowercase + string.digits
 
 
-def _new_id() -> str:
+def new_id() -> str:
+    """A client's id, at random."""
     return "".join(secrets.choice(ID_ALPHABET) for _ in range(12))
 
 
@@ -114,7 +115,7 @@ class Client(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    id: str = Field(default_factory=_new_id, pattern=r"^[a-z0-9]{1,32}$")
+    id: str = Field(default_factory=new_id, pattern=r"^[a-z0-9]{1,32}$")
     name: str
     email: EmailStr
     language: Language = "es"

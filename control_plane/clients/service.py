@@ -20,10 +20,12 @@ from control_plane.clients.models import (
     StoredAutomaticAssistant,
     StoredOpenAIAssistant,
     Wanted,
+    new_id,
     new_slug,
 )
 from control_plane.clients.openai_key import DEFAULT_MODEL, KeyCheck, check_key
 from control_plane.clients.repository import Clients, PortTaken
+from control_plane.clients.stored_secrets import encrypt_api_key, encrypt_runner_token, read_api_key
 from control_plane.errors import NotFound, Problem
 from control_plane.ports import is_free
 from control_plane.runners.gateway import RunnerGateway
@@ -162,9 +164,10 @@ async def create_client(new: NewClient, *, clients: Clients, cipher: Cipher, set
         UnknownEnvironment: not one of the installation's (422).
     """
     environment = find_environment(new.environment or settings.all_environments[0].name, settings).name
-    assistant = await _store_assistant(new.assistant, None, environment, cipher=cipher, settings=settings)
-    token = new_token()
+    client_id, token = new_id(), new_token()
+    assistant = await _store_assistant(new.assistant, None, client_id, environment, cipher=cipher, settings=settings)
     values: dict[str, Any] = {
+        "id": client_id,
         "name": new.name,
         "email": new.email,
         "language": new.language,
@@ -174,7 +177,7 @@ async def create_client(new: NewClient, *, clients: Clients, cipher: Cipher, set
         "retention_hours": new.retention_hours or settings.retention_hours,
         "link_expires": new.link_expires,
         "overrides": new.overrides,
-        "runner_token_encrypted": cipher.encrypt(token),
+        "runner_token_encrypted": encrypt_runner_token(token, client_id, cipher),
         "runner_token_hash": hash_token(token),
     }
     ports: Iterable[int] = range(settings.first_port, settings.last_port + 1)
@@ -212,7 +215,7 @@ async def update_client(
     if changes.assistant is not None:
         environment = values.get("environment", client.environment)
         stored = await _store_assistant(
-            changes.assistant, client.assistant, environment, cipher=cipher, settings=settings
+            changes.assistant, client.assistant, client_id, environment, cipher=cipher, settings=settings
         )
         values["assistant"] = stored.model_dump()
     if values.get("expected_phone", client.bound_phone) not in (None, client.bound_phone):
@@ -304,10 +307,11 @@ async def check_openai_key(
     """Try a key before it is saved; None tries the stored one.
 
     Raises:
-        KeyMissing: there is no key to try.
+        KeyMissing: there is no key to try (422).
+        CannotDecrypt: the stored one is lost (503).
     """
-    if not api_key and client is not None and isinstance(client.assistant, StoredOpenAIAssistant):
-        api_key = cipher.decrypt(client.assistant.api_key_encrypted)
+    if not api_key and client is not None:
+        api_key = read_api_key(client, cipher)
     if not api_key:
         raise KeyMissing
     return await check_key(api_key, find_environment(environment, settings).openai_base_url)
@@ -323,6 +327,7 @@ async def _changeable(client_id: str, clients: Clients) -> Client:
 async def _store_assistant(
     request: AssistantRequest,
     stored: StoredAssistant | None,
+    client_id: str,
     environment: str,
     *,
     cipher: Cipher,
@@ -341,7 +346,7 @@ async def _store_assistant(
         raise KeyRefused
     # A key without quota, or an OpenAI that does not answer, is no reason to refuse: the runner says so and recovers.
     return StoredOpenAIAssistant(
-        api_key_encrypted=cipher.encrypt(api_key),
+        api_key_encrypted=encrypt_api_key(api_key, client_id, cipher),
         api_key_hint=hint(api_key),
         model=request.model or check.chosen or DEFAULT_MODEL,
         instructions=request.instructions,

@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse
 from control_plane.clients import service
 from control_plane.clients.models import Client, Wanted
 from control_plane.clients.service import NameDoesNotMatch
+from control_plane.clients.stored_secrets import is_api_key_lost
 from control_plane.conversations import service as conversations_service
 from control_plane.conversations.repository import Conversations
 from control_plane.database import Database
@@ -26,6 +27,7 @@ from control_plane.portal.page import ClientDep, portal_router, render_part, sho
 from control_plane.portal.views import make_invitation, make_row, still
 from control_plane.runners.gateway import RunnerRefused, RunnerUnreachable
 from control_plane.runners.repository import Runners
+from control_plane.security import Cipher
 from control_plane.session_text import N_
 from control_plane.sessions.repository import ClientSession
 from control_plane.settings import Settings
@@ -48,11 +50,13 @@ class Trial:
     detail: str | None = None
 
 
-async def _row(client: Client, database: Database, settings: Settings) -> dict[str, Any]:
+async def _row(client: Client, database: Database, settings: Settings, cipher: Cipher) -> dict[str, Any]:
     session = await ClientSession(database, client.id).get()
     runner = await Runners(database).get(client.id)
     waiting = await Conversations(database, client.id).count_waiting()
-    return {"client": client, "row": make_row(client, session, runner, settings=settings, waiting=waiting)}
+    lost = is_api_key_lost(client, cipher)
+    row = make_row(client, session, runner, settings=settings, waiting=waiting, key_lost=lost)
+    return {"client": client, "row": row}
 
 
 async def _page(
@@ -61,12 +65,13 @@ async def _page(
     database: Database,
     mails: Mails,
     settings: Settings,
+    cipher: Cipher,
     *,
     trial: Trial | None = None,
 ) -> Response:
     chats = await conversations_service.list_chats(conversations=Conversations(database, client.id), limit=RECENT_CHATS)
     context = {
-        **await _row(client, database, settings),
+        **await _row(client, database, settings, cipher),
         "link": service.landing_url(client, settings),
         "environment": settings.environment(client.environment),
         "invitation": make_invitation(await mail_service.latest_invitation(client.id, mails=mails)),
@@ -78,28 +83,40 @@ async def _page(
 
 @router.get("/clients/{client_id}")
 async def show_client(
-    request: Request, client: ClientDep, database: DatabaseDep, mails: MailsDep, settings: SettingsDep
+    request: Request,
+    client: ClientDep,
+    database: DatabaseDep,
+    mails: MailsDep,
+    settings: SettingsDep,
+    cipher: CipherDep,
 ) -> Response:
     """The whole page."""
-    return await _page(request, client, database, mails, settings)
+    return await _page(request, client, database, mails, settings, cipher)
 
 
 @router.get("/clients/{client_id}/fragment")
-async def show_fragment(request: Request, client: ClientDep, database: DatabaseDep, settings: SettingsDep) -> Response:
+async def show_fragment(
+    request: Request, client: ClientDep, database: DatabaseDep, settings: SettingsDep, cipher: CipherDep
+) -> Response:
     """The part that changes, for browsers that get no events."""
-    context = await _row(client, database, settings)
+    context = await _row(client, database, settings, cipher)
     return HTMLResponse(render_part(request, "client_live.html", context), headers=_NO_STORE)
 
 
 @router.get("/clients/{client_id}/events")
 async def send_events(
-    request: Request, client: ClientDep, clients: ClientsDep, database: DatabaseDep, settings: SettingsDep
+    request: Request,
+    client: ClientDep,
+    clients: ClientsDep,
+    database: DatabaseDep,
+    settings: SettingsDep,
+    cipher: CipherDep,
 ) -> Response:
     """The part that changes, as server-sent events."""
 
     async def look() -> tuple[object, Callable[[], str]]:
         current = await service.get_client(client.id, clients=clients)
-        context = await _row(current, database, settings)
+        context = await _row(current, database, settings, cipher)
         row = context["row"]
         return (still(row), row.session.heard_at), lambda: render_part(request, "client_live.html", context)
 
@@ -224,6 +241,7 @@ async def try_assistant(
     mails: MailsDep,
     gateways: GatewaysDep,
     settings: SettingsDep,
+    cipher: CipherDep,
     text: Annotated[str, Form(max_length=4000)] = "",
 ) -> Response:
     """What would the assistant answer? A fragment for scripts, else the whole page."""
@@ -239,7 +257,7 @@ async def try_assistant(
     if "hx-request" in request.headers:
         html = render_part(request, "trial.html", {"trial": trial})
         return HTMLResponse(html, headers=_NO_STORE)
-    return await _page(request, client, database, mails, settings, trial=trial)
+    return await _page(request, client, database, mails, settings, cipher, trial=trial)
 
 
 # ------------------------------------------------------------------------------------------------ deletion

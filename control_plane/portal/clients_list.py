@@ -13,6 +13,7 @@ from control_plane.clients.models import Client
 from control_plane.clients.openai_key import DEFAULT_MODEL
 from control_plane.clients.repository import Clients
 from control_plane.clients.service import KeyMissing, KeyRefused
+from control_plane.clients.stored_secrets import is_api_key_lost
 from control_plane.conversations.repository import count_waiting
 from control_plane.database import Database
 from control_plane.dependencies import CipherDep, ClientsDep, DatabaseDep, MailsDep, SettingsDep
@@ -25,7 +26,7 @@ from control_plane.portal.texts import KEY_RESULTS, Label
 from control_plane.portal.views import Row, make_row, still, sum_up
 from control_plane.runners.models import Runner
 from control_plane.runners.repository import Runners
-from control_plane.security import Cipher
+from control_plane.security import CannotDecrypt, Cipher
 from control_plane.session_text import N_
 from control_plane.sessions.models import Session
 from control_plane.sessions.repository import Sessions
@@ -43,6 +44,7 @@ class ClientList:
     clients: Clients
     database: Database
     settings: Settings
+    cipher: Cipher
 
     async def load(self) -> dict[str, Any]:
         """What the table shows: what needs a person comes first; the order within is that of the clients."""
@@ -55,6 +57,7 @@ class ClientList:
                 processes.get(client.id) or Runner(client_id=client.id),
                 settings=self.settings,
                 waiting=waiting.get(client.id, 0),
+                key_lost=is_api_key_lost(client, self.cipher),
             )
             for client in await self.clients.list()
         ]
@@ -62,8 +65,8 @@ class ClientList:
         return {"rows": rows, "totals": sum_up(rows)}
 
 
-def _get_list(clients: ClientsDep, database: DatabaseDep, settings: SettingsDep) -> ClientList:
-    return ClientList(clients, database, settings)
+def _get_list(clients: ClientsDep, database: DatabaseDep, settings: SettingsDep, cipher: CipherDep) -> ClientList:
+    return ClientList(clients, database, settings, cipher)
 
 
 ClientListDep = Annotated[ClientList, Depends(_get_list)]
@@ -146,6 +149,8 @@ async def try_key(form: ClientForm, client: Client | None, *, cipher: Cipher, se
         )
     except KeyMissing:
         return KEY_RESULTS["missing"]
+    except CannotDecrypt:
+        return KEY_RESULTS["lost"]
     if check.problem:
         return KEY_RESULTS[check.problem]
     if form.values["model"] and check.models and form.values["model"] not in check.models:

@@ -119,6 +119,7 @@ KEY_RESULTS: dict[str, Label] = {
     "ok": Label(N_("The key works."), "circle-check", "green"),
     "missing": Label(N_("Write a key to try it."), "alert-circle", "yellow"),
     "bad_key": Label(N_("OpenAI refused the key."), "circle-x", "red"),
+    "lost": Label(N_("The stored key cannot be read: write it again."), "alert-circle", "red"),
     "no_quota": Label(N_("The key is right, but its account has no credit."), "alert-triangle", "yellow"),
     "model_not_found": Label(N_("The key is right, but it has no access to that model."), "alert-triangle", "yellow"),
     "unavailable": Label(N_("OpenAI did not answer: try again in a moment."), "cloud-off", "yellow"),

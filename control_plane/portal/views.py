@@ -10,6 +10,7 @@ from control_plane.retention.models import CleanupRun, RunState
 from control_plane.runners.models import Runner, RunnerState
 from control_plane.session_text import (
     ASSISTANT_PROBLEMS,
+    KEY_LOST,
     PHASES,
     SESSION_TEXTS,
     TRIED_AGAIN,
@@ -83,9 +84,14 @@ def make_row(
     *,
     settings: Settings,
     waiting: int = 0,
+    key_lost: bool = False,
     now: datetime | None = None,
 ) -> Row:
-    """One client, what its runner said, what is known of its process, and how many chats wait for a person."""
+    """One client, what its runner said, what is known of its process, and how many chats wait for a person.
+
+    Args:
+        key_lost: nobody can read the client's stored key at its AI provider any more.
+    """
     now = now or datetime.now(UTC)
     wanted = client.wanted is Wanted.CONNECTED
     situation = find_situation(
@@ -101,6 +107,8 @@ def make_row(
     )
     text = SESSION_TEXTS[situation]
     problem = ASSISTANT_PROBLEMS.get(session.assistant_problem or "") if wanted else None
+    if key_lost:
+        problem = KEY_LOST
     linked = session.phone if session.state in (SessionState.WORKING, SessionState.STARTING) else None
     return Row(
         client=client,
@@ -115,7 +123,7 @@ def make_row(
         last_activity_at=session.last_message_at,
         error=problem.title if problem else (text.admin.title if text.attention else None),
         problem=problem,
-        problem_detail=session.assistant_problem_detail if problem else None,
+        problem_detail=session.assistant_problem_detail if problem and not key_lost else None,
         detail=session.detail if text.attention else None,
         waiting=waiting,
         ahead=runner.ahead if situation is Situation.PREPARING else None,

@@ -45,6 +45,14 @@ class RunnerRefused(Problem):
     title = "The client's process could not do it"
 
 
+class KeyReused(Problem):
+    """The idempotency key was used for another message; take a new one for each message."""
+
+    status = HTTPStatus.CONFLICT
+    type = "/problems/idempotency-key-reused"
+    title = "The idempotency key was used already"
+
+
 class RunnerGateway:
     """One client's runner. Every call raises `RunnerUnreachable` (503) or `RunnerRefused` (502, with its reason)."""
 
@@ -62,7 +70,11 @@ class RunnerGateway:
         return await self._call(RunnerStatus, "GET", "/status")
 
     async def send(self, request: SendRequest, *, idempotency_key: str | None) -> SendAccepted:
-        """Send a text; repeating with the same key sends once."""
+        """Send a text; repeating with the same key sends once.
+
+        Raises:
+            KeyReused: the key was used for another message (409).
+        """
         headers = {IDEMPOTENCY_HEADER: idempotency_key} if idempotency_key else {}
         return await self._call(SendAccepted, "POST", "/send", request, headers=headers)
 
@@ -122,15 +134,18 @@ class RunnerGateway:
                 )
         except httpx2.HTTPError as error:
             raise RunnerUnreachable from error
-        if response.is_error:
+        if response.status_code == HTTPStatus.CONFLICT:
+            raise KeyReused
+        if not response.is_success:
             raise RunnerRefused(_reason(response))
         return response
 
 
 def _reason(response: httpx2.Response) -> str:
-    """The `detail` of the runner's problem document."""
+    """What the runner's problem document says."""
     try:
-        detail = response.json().get("detail")
+        document = response.json()
+        detail = document.get("detail") or document.get("title")
     except (ValueError, AttributeError):
         detail = None
     return str(detail)[:300] if detail else f"it answered {response.status_code}"

@@ -177,7 +177,7 @@ class Reconciler:
                 self._write_credentials(client)
                 specs.append(RunnerSpec(client.id))
             except CannotDecrypt as error:
-                problems[client.id] = str(error)
+                problems[client.id] = error.detail
             except OSError as error:
                 problems[client.id] = f"its directory cannot be written: {error.strerror}"
         try:

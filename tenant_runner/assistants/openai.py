@@ -133,7 +133,12 @@ class OpenAIReplies:
         self._api_key = config.api_key.get_secret_value()
         self.key_fingerprint = fingerprint(self._api_key)
         self._client = openai.AsyncOpenAI(
-            api_key=self._api_key, base_url=config.base_url, timeout=REQUEST_TIMEOUT_S, max_retries=1
+            api_key=self._api_key,
+            base_url=config.base_url,
+            timeout=REQUEST_TIMEOUT_S,
+            max_retries=1,
+            # The provider is asked, and nobody that it may name: a customer's words go nowhere else.
+            http_client=openai.DefaultAsyncHttpxClient(follow_redirects=False),
         )
 
     async def answer(self, question: Question) -> str:

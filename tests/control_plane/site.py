@@ -19,10 +19,12 @@ from control_plane.accounts.service import ADMIN, create_api_key
 from control_plane.app import create_app
 from control_plane.clients.models import Client
 from control_plane.clients.repository import Clients
+from control_plane.clients.stored_secrets import read_api_key, read_runner_token
 from control_plane.database import Database, ensure_indexes
 from control_plane.http.server import server_config
 from control_plane.security import Cipher
 from control_plane.settings import Settings
+from tests.log_scan import remember_secret
 
 AUTOMATIC = {"kind": "automatic", "default_answer": "Gracias por escribir."}
 ONE_TIME_PASSWORD = secrets.token_urlsafe(12)
@@ -102,11 +104,15 @@ class Site:
         assert response.status_code == 201, response.text
         client = await self.clients.get(response.json()["id"])
         assert client is not None
+        remember_secret("a landing link", client.slug)
+        remember_secret("a runner's token", read_runner_token(client, self.cipher))
+        if (api_key := read_api_key(client, self.cipher)) is not None:
+            remember_secret("an OpenAI key", api_key)
         return client
 
     def runner(self, client: Client) -> "RunnerSide":
         """The client's runner, as the control plane hears it."""
-        return RunnerSide(self, self.cipher.decrypt(client.runner_token_encrypted))
+        return RunnerSide(self, read_runner_token(client, self.cipher))
 
 
 class RunnerSide:
@@ -164,7 +170,8 @@ async def open_site(settings: Settings, database: Database) -> AsyncIterator[Sit
     await ensure_indexes(database)
     accounts = Accounts(database)
     await accounts.insert(ADMIN, _hash(ONE_TIME_PASSWORD), must_change_password=True)
-    key = await create_api_key(accounts=accounts)
+    remember_secret("a password", ONE_TIME_PASSWORD)
+    key = remember_secret("an API key", await create_api_key(accounts=accounts))
     base_url = f"http://127.0.0.1:{settings.port}"
     async with (
         serve(settings) as app,

@@ -12,6 +12,7 @@ from playwright.async_api import Browser, Page, async_playwright
 
 from tests.e2e.installation import Installation
 from tests.e2e.tenant import Tenant
+from tests.log_scan import remember_secret
 
 CreateTenant = Callable[..., Awaitable[Tenant]]
 
@@ -36,7 +37,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory, chromium: str) -> Ite
 
 @pytest.fixture(scope="package")
 async def api(installation: Installation) -> AsyncIterator[httpx2.AsyncClient]:
-    key = installation.command("create-api-key").split()[-1]
+    key = remember_secret("an API key", installation.command("create-api-key").split()[-1])
     headers = {"X-Api-Key": key}
     async with httpx2.AsyncClient(base_url=installation.portal, headers=headers, timeout=60) as client:
         yield client

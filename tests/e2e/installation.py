@@ -15,6 +15,7 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from tests.conftest import find_free_port, find_free_ports
+from tests.log_scan import remember_secret
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 START_DEADLINE_S = 180.0
@@ -82,6 +83,8 @@ class Installation:
             if self.process.poll() is not None or time.monotonic() > ends:
                 raise AssertionError(f"it did not start:\n{self.printed}\n{self.logs()}")
             time.sleep(0.2)
+        if found := re.search(r"[Pp]assword:?\s+(\S+)   \(for one", self.printed):
+            remember_secret("a password", found[1])
         return self.printed
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> int:

@@ -10,6 +10,7 @@ from PIL import Image
 
 from tests.conftest import wait_for
 from tests.e2e.installation import Installation
+from tests.log_scan import remember_secret
 
 LINK_DEADLINE_S = 120.0
 ANSWER_DEADLINE_S = 90.0
@@ -31,9 +32,9 @@ class Tenant:
         self.api = api
         self.id: str = view["id"]
         self.port: int = view["port"]
-        self.slug: str = view["landing_url"].rsplit("/", 1)[1]
+        self.slug: str = remember_secret("a landing link", view["landing_url"].rsplit("/", 1)[1])
         self.owner = make_number()
-        self.key = key
+        self.key = remember_secret("an OpenAI key", key) if key else None
         # A connection for each call: one that the server closes while idle would make a message's fate unknown.
         self.phone = httpx2.AsyncClient(
             base_url=f"{installation.sandbox}/phone/api", timeout=30, limits=httpx2.Limits(max_keepalive_connections=0)

@@ -9,6 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from control_plane.clients.models import Client, StoredAutomaticAssistant
+from control_plane.clients.stored_secrets import read_runner_token
 from control_plane.runners.launchers.base import ObservedRunner, ProcessState
 from control_plane.runners.models import Heard, Runner
 from control_plane.runners.starts import StartQueue, count_starting
@@ -91,7 +92,7 @@ async def test_11_no_password_or_key_comes_with_the_product(site: Site) -> None:
             assert (await site.visitor.get("/api/admin/clients", headers=headers)).status_code == 401
         assert (await site.visitor.get("/internal/runner/config", headers={"X-Api-Key": guess})).status_code == 401
     one, two = await site.create("Uno"), await site.create("Dos")
-    secrets = [site.cipher.decrypt(client.runner_token_encrypted) for client in (one, two)]
+    secrets = [read_runner_token(client, site.cipher) for client in (one, two)]
     assert len({*secrets, one.slug, two.slug}) == 4
     assert all(len(secret) >= 32 for secret in secrets)
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from control_plane.clients.models import StoredOpenAIAssistant, Wanted
+from control_plane.clients.stored_secrets import read_api_key, read_runner_token
 from control_plane.settings import Settings
 from tests.conftest import find_free_port
 from tests.control_plane.site import AUTOMATIC, Site, change
@@ -38,7 +39,7 @@ async def test_secrets_are_encrypted_in_the_database_and_never_answered(site: Si
     client = await site.create(assistant=openai())
     stored = str(await site.database["clients"].find_one({"_id": client.id}))
     answered = (await site.api.get(f"/api/admin/clients/{client.id}")).text
-    token = site.cipher.decrypt(client.runner_token_encrypted)
+    token = read_runner_token(client, site.cipher)
     assert isinstance(client.assistant, StoredOpenAIAssistant)
     for secret in (KEY, token):
         assert secret not in stored
@@ -46,7 +47,7 @@ async def test_secrets_are_encrypted_in_the_database_and_never_answered(site: Si
     for name in ("encrypted", "token", client.assistant.api_key_encrypted):
         assert name not in answered
     assert "sk-…4f2a" in answered
-    assert site.cipher.decrypt(client.assistant.api_key_encrypted) == KEY
+    assert read_api_key(client, site.cipher) == KEY
 
 
 async def test_the_best_model_that_the_key_has_is_chosen(site: Site) -> None:
@@ -157,7 +158,7 @@ async def test_what_a_runner_must_know_raises_the_revision_and_the_rest_does_not
     assert (quiet.email, quiet.retention_hours, quiet.revision) == ("otra@example.com", 48, 1)
     assert (told.revision, same.revision) == (2, 2)
     # The key stays when it is left out.
-    assert site.cipher.decrypt(told.assistant.api_key_encrypted) == KEY  # type: ignore[union-attr]
+    assert read_api_key(told, site.cipher) == KEY
     assert told.assistant.instructions == "Otra cosa."  # type: ignore[union-attr]
 
 

@@ -18,6 +18,7 @@ from control_plane.app import create_app
 from control_plane.clients import service
 from control_plane.clients.models import AutomaticAssistantRequest, Client, NewClient
 from control_plane.clients.repository import Clients
+from control_plane.clients.stored_secrets import read_runner_token
 from control_plane.database import Database
 from control_plane.dependencies import SESSION_COOKIE
 from control_plane.security import hash_token, new_token, open_cipher
@@ -26,6 +27,7 @@ from control_plane.settings import Settings
 from control_plane.web import FORM_COOKIE, FORM_FIELD
 from tenant_runner.contract import SessionReason, SessionState
 from tests.conftest import wait_for
+from tests.log_scan import remember_secret
 
 PASSWORD = "a long password of one's own"
 STATES = {
@@ -85,6 +87,8 @@ class Site:
     async def log_in(self) -> None:
         """Log in and choose a password, as the admin does on the first day."""
         one_time = await create_admin(accounts=Accounts(self.database))
+        remember_secret("a password", one_time or PASSWORD)
+        remember_secret("a password", PASSWORD)
         entered = await self.post("/admin/login", {"username": "admin", "password": one_time})
         assert entered.headers["location"] == "/admin/password"
         typed = {"current_password": one_time, "new_password": PASSWORD, "repeat_password": PASSWORD}
@@ -93,7 +97,8 @@ class Site:
 
     async def enter(self) -> None:
         """Be logged in already: what the log-in itself does is tested once, and its hashes take their time."""
-        accounts, token, now = Accounts(self.database), new_token(), datetime.now(UTC)
+        accounts, now = Accounts(self.database), datetime.now(UTC)
+        token = remember_secret("a session's cookie", new_token())
         await accounts.insert("admin", "nobody logs in with this", must_change_password=False)
         account = await accounts.get_by_username("admin")
         assert account is not None
@@ -110,7 +115,10 @@ class Site:
             assistant=AutomaticAssistantRequest(default_answer="¡Gracias!"),
             **values,
         )
-        return await service.create_client(new, clients=self.clients, cipher=self.cipher, settings=self.settings)
+        client = await service.create_client(new, clients=self.clients, cipher=self.cipher, settings=self.settings)
+        remember_secret("a landing link", client.slug)
+        remember_secret("a runner's token", read_runner_token(client, self.cipher))
+        return client
 
     async def report(self, client: Client, reason: SessionReason, **values: Any) -> None:
         """Store what the client's runner would have told."""
@@ -151,7 +159,7 @@ class Runner:
 
 @contextlib.asynccontextmanager
 async def open_runner(site: Site, client: Client) -> AsyncIterator[Runner]:
-    runner = Runner(site.cipher.decrypt(client.runner_token_encrypted))
+    runner = Runner(read_runner_token(client, site.cipher))
     async with serve(runner.app, client.port):
         yield runner
 
