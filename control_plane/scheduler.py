@@ -32,7 +32,7 @@ from control_plane.runners.repository import Runners
 from control_plane.security import Cipher, open_cipher
 from control_plane.sessions.repository import Sessions
 from control_plane.settings import Settings
-from tenant_runner.contract import PurgeReport, SessionReason, SessionState
+from tenant_runner.contract import PurgeReport, PurgeRequest, SessionReason, SessionState
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ async def clean_up(context: Context) -> None:
 
     async def purge(client: Client, before: datetime) -> PurgeReport:
         gateway = RunnerGateway(client.port, context.token_of(client), timeout_s=context.settings.runner_timeout_s)
-        return await purge_client(client.id, before, launcher=context.launcher, gateway=gateway)
+        return await purge_client(client.id, PurgeRequest(before=before), launcher=context.launcher, gateway=gateway)
 
     runs = CleanupRuns(context.database)
     await retention_service.request_if_due(timedelta(hours=context.settings.cleanup_interval_hours), runs=runs)

@@ -15,7 +15,7 @@ from tenant_runner.control_plane_client import ControlPlaneAway, ControlPlaneCli
 from tenant_runner.credentials import AlreadyRunning, CannotStart, only_process, read_credentials
 from tenant_runner.journal import Journal
 from tenant_runner.logs import configure_logs
-from tenant_runner.purge import purge
+from tenant_runner.purge import erase, purge
 from tenant_runner.serve import JOURNAL_FILE, serve
 from tenant_runner.settings import RunnerSettings
 
@@ -49,10 +49,13 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     what = purging.add_mutually_exclusive_group(required=True)
     what.add_argument("--before", type=_time, help="ISO time; what was last active before it is deleted")
     what.add_argument("--everything", action="store_true", help="delete all")
+    purging.add_argument("--chats", action="store_true", help="only the chats whose ids are lines of standard input")
     return parser.parse_args(arguments)
 
 
-async def _purge(settings: RunnerSettings, credentials: RunnerCredentials, before: datetime | None) -> PurgeReport:
+async def _purge(
+    settings: RunnerSettings, credentials: RunnerCredentials, before: datetime | None, chat_ids: tuple[str, ...]
+) -> PurgeReport:
     path = settings.client_directory(credentials.client_id) / JOURNAL_FILE
     if not await asyncio.to_thread(path.exists):
         return PurgeReport()
@@ -65,6 +68,8 @@ async def _purge(settings: RunnerSettings, credentials: RunnerCredentials, befor
             assistant = ASSISTANTS[config.assistant.kind](config.assistant, journal.threads)
         except ControlPlaneAway as error:
             logger.warning("provider's key not received", extra={"cause": str(error)})
+        if chat_ids:
+            return await erase(journal, assistant, chat_ids, before, budget_s=PURGE_BUDGET_S)
         return await purge(journal, assistant, before, budget_s=PURGE_BUDGET_S)
     finally:
         if assistant is not None:
@@ -88,8 +93,12 @@ def main(arguments: list[str] | None = None) -> int:
             if given.command == "serve":
                 asyncio.run(serve(settings, credentials))
             else:
-                before: datetime | None = None if given.everything else given.before
-                sys.stdout.write(asyncio.run(_purge(settings, credentials, before)).model_dump_json() + "\n")
+                # Ids are phone numbers: a command line is for everybody on the machine to read.
+                chat_ids = tuple(sys.stdin.read().split()) if given.chats else ()
+                if given.chats and not chat_ids:
+                    raise CannotStart("no chat was named: nothing is erased")
+                report = asyncio.run(_purge(settings, credentials, given.before, chat_ids))
+                sys.stdout.write(report.model_dump_json() + "\n")
     except AlreadyRunning as error:
         logger.error("client has a runner already", extra={"cause": str(error)})
         return EXIT_ALREADY_RUNNING

@@ -1,6 +1,7 @@
-"""One JSON object per line."""
+"""One JSON object per line, and of people no more than the last four digits of their address."""
 
 import logging
+import re
 from typing import TextIO
 
 from pythonjsonlogger.json import JsonFormatter
@@ -8,12 +9,23 @@ from pythonjsonlogger.json import JsonFormatter
 # They log addresses and request details at INFO; what matters of them is logged here under our own words.
 _TALKATIVE = ("httpx2", "httpx", "httpcore2", "httpcore", "openai", "uvicorn.access", "asyncio", "aiosqlite")
 
+# Addresses of people and groups; a message's id has its chat's address in it.
+_ADDRESS = re.compile(r"\d+(?=\d{4}(?:-\d+)?@(?:c\.us|lid|g\.us|s\.whatsapp\.net))")
+
+
+class NamelessFormatter(JsonFormatter):
+    """JSON lines in which addresses of people are cut at the last moment: logs are kept without a time limit."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, with `…1234@c.us` for an address."""
+        return _ADDRESS.sub("…", super().format(record))
+
 
 def configure_logs(level: str, client_id: str, stream: TextIO) -> None:
     """Send all logs of this process to a stream; every line carries the client's id."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
-        JsonFormatter(
+        NamelessFormatter(
             "{asctime}{levelname}{name}{message}",
             style="{",
             rename_fields={"asctime": "timestamp", "levelname": "level", "name": "logger"},
