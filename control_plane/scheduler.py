@@ -16,6 +16,8 @@ from pymongo.errors import PyMongoError
 from control_plane.clients.models import Client
 from control_plane.clients.removal import finish_deletion
 from control_plane.clients.repository import Clients
+from control_plane.data_rights import service as data_rights_service
+from control_plane.data_rights.repository import ClientData, Erasures
 from control_plane.database import Database, connect, ensure_indexes_in_time
 from control_plane.leases import SCHEDULER, Leases
 from control_plane.mail import service as mail_service
@@ -113,6 +115,21 @@ async def clean_up(context: Context) -> None:
     )
 
 
+async def erase(context: Context) -> None:
+    """Carry out the erasures that were asked for, also where the runner is stopped."""
+
+    async def purge(client: Client, request: PurgeRequest) -> PurgeReport:
+        gateway = RunnerGateway(client.port, context.token_of(client), timeout_s=context.settings.runner_timeout_s)
+        return await purge_client(client.id, request, launcher=context.launcher, gateway=gateway)
+
+    await data_rights_service.carry_out(
+        erasures=Erasures(context.database),
+        clients=Clients(context.database),
+        data_of=lambda client_id: ClientData(context.database, client_id),
+        purge=purge,
+    )
+
+
 @dataclass(frozen=True)
 class Job:
     """A function and how often it looks whether there is something to do, in seconds."""
@@ -126,6 +143,7 @@ JOBS = (
     Job("reconcile runners", LOOK_S, reconcile_runners),
     Job("deliver mail", 2.0, deliver_mail),
     Job("clean up", LOOK_S, clean_up),
+    Job("erase", 2.0, erase),
 )
 
 

@@ -1,15 +1,19 @@
-"""`python -m tenant_runner serve|purge --client <id>`."""
+"""`python -m tenant_runner serve|purge|backup --client <id>`."""
 
 import argparse
 import asyncio
 import logging
 import os
 import re
+import sqlite3
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 from tenant_runner.assistants import ASSISTANTS
 from tenant_runner.assistants.base import Assistant
+from tenant_runner.backup import copy_files
+from tenant_runner.channels.whatsapp_web.profile_copy import CopyFailed
 from tenant_runner.contract import PurgeReport, RunnerCredentials
 from tenant_runner.control_plane_client import ControlPlaneAway, ControlPlaneClient
 from tenant_runner.credentials import AlreadyRunning, CannotStart, only_process, read_credentials
@@ -44,7 +48,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True)
     serving = commands.add_parser("serve", help="run until told to stop")
     purging = commands.add_parser("purge", help="delete what is past its time; for when the runner does not run")
-    for command in (serving, purging):
+    copying = commands.add_parser("backup", help="copy journal and profile, also while the runner runs")
+    copying.add_argument("--to", required=True, type=Path, help="a new directory")
+    for command in (serving, purging, copying):
         command.add_argument("--client", required=True, type=_client_id, help="the client's id")
     what = purging.add_mutually_exclusive_group(required=True)
     what.add_argument("--before", type=_time, help="ISO time; what was last active before it is deleted")
@@ -88,6 +94,9 @@ def main(arguments: list[str] | None = None) -> int:
     # The purge's standard output is its report and nothing else.
     configure_logs(settings.log_level, given.client, sys.stdout if given.command == "serve" else sys.stderr)
     try:
+        if given.command == "backup":
+            copy_files(directory, given.to)
+            return 0
         credentials = read_credentials(directory, given.client)
         with only_process(directory, LOCK_WAIT_S[given.command]):
             if given.command == "serve":
@@ -102,6 +111,9 @@ def main(arguments: list[str] | None = None) -> int:
     except AlreadyRunning as error:
         logger.error("client has a runner already", extra={"cause": str(error)})
         return EXIT_ALREADY_RUNNING
+    except (OSError, sqlite3.Error, CopyFailed) as error:
+        logger.error("files not copied", extra={"cause": str(error) or type(error).__name__})
+        return EXIT_CANNOT_START
     except CannotStart as error:
         logger.error("runner cannot start", extra={"cause": str(error)})
         return EXIT_CANNOT_START

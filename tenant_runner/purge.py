@@ -48,7 +48,12 @@ async def purge(
 
 
 async def erase(
-    journal: Journal, assistant: Assistant | None, chat_ids: tuple[str, ...], before: datetime | None, *, budget_s: float
+    journal: Journal,
+    assistant: Assistant | None,
+    chat_ids: tuple[str, ...],
+    before: datetime | None,
+    *,
+    budget_s: float,
 ) -> PurgeReport:
     """Delete what is known of some chats; safe to repeat, and to be repeated while `failed` is not 0.
 

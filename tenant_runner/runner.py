@@ -281,9 +281,7 @@ class Runner:
     async def _erase(self, conversation: Conversation, assistant: Assistant, request: PurgeRequest) -> PurgeReport:
         try:
             async with conversation.standing_still(request.chat_ids):
-                return await erase(
-                    self._journal, assistant, request.chat_ids, request.before, budget_s=PURGE_BUDGET_S
-                )
+                return await erase(self._journal, assistant, request.chat_ids, request.before, budget_s=PURGE_BUDGET_S)
         except ChatBusy:
             return PurgeReport(failed=1, detail="the assistant is answering in that chat; it is erased right after")
 

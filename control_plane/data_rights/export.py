@@ -1,16 +1,15 @@
-"""Everything of a client or of one contact as a zip of JSON, written as a stream: nothing of it is held in memory whole.
+"""Everything of a client or of one contact as a zip of JSON, written as a stream: memory never holds it whole.
 
 Names inside the archive are made of digits and letters alone, whatever a name, a number or an address has in it.
 """
 
 import asyncio
-import io
 import json
 import re
 import zipfile
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import IO, Any, cast
 
 from control_plane.clients.models import Client
 from control_plane.clients.service import view
@@ -19,7 +18,7 @@ from control_plane.data_rights.repository import ClientData
 from control_plane.database import Document
 from control_plane.sessions.models import Session
 from control_plane.settings import Settings
-from control_plane.web import render_text
+from control_plane.web import template_environment
 
 MESSAGES_AT_ONCE = 200
 CHUNK = 64 * 1024
@@ -27,18 +26,19 @@ CHUNK = 64 * 1024
 _INTERNAL = {"_id", "client_id", "changed"}
 
 
-class _Pipe(io.RawIOBase):
+class _Pipe:
     """What the zip writes, until it is taken; it cannot seek, so sizes follow each file's content."""
 
     def __init__(self) -> None:
         self._written = bytearray()
 
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
+    def write(self, data: bytes) -> int:
+        """Keep more."""
         self._written += data
         return len(data)
+
+    def flush(self) -> None:
+        """Nothing is held back."""
 
     def take(self, least: int = 0) -> bytes:
         """What was written since the last time, unless that is less than `least` bytes."""
@@ -54,7 +54,7 @@ class Archive:
 
     def __init__(self) -> None:
         self._pipe = _Pipe()
-        self._zip = zipfile.ZipFile(self._pipe, "w", zipfile.ZIP_DEFLATED, compresslevel=6)
+        self._zip = zipfile.ZipFile(cast(IO[bytes], self._pipe), "w", zipfile.ZIP_DEFLATED, compresslevel=6)
 
     async def add(self, name: str, content: str) -> AsyncIterator[bytes]:
         """One file of which the whole content is there."""
@@ -86,7 +86,8 @@ async def export_client(
 ) -> AsyncIterator[bytes]:
     """The zip of all that is known of a client."""
     archive = Archive()
-    record = view(client, settings).model_dump(mode="json")
+    # The link is a credential.
+    record = view(client, settings).model_dump(mode="json", exclude={"landing_url"})
     files = {
         "README.txt": _readme(client, None),
         "client.json": _json(record),
@@ -168,4 +169,4 @@ def _now() -> tuple[int, int, int, int, int, int]:
 
 def _readme(client: Client, chat_id: str | None) -> str:
     context = {"client": client, "chat_id": chat_id, "made_at": datetime.now(UTC)}
-    return render_text("export/README.txt", client.language, context)
+    return template_environment(client.language).get_template("export/README.txt").render(context).lstrip()

@@ -46,7 +46,7 @@ class Erasures:
         at: datetime,
         before: Holdings,
     ) -> Erasure:
-        """Ask for a contact's erasure; the same one that waits already is enough."""
+        """Ask for a contact's erasure; one that waits already covers what came since."""
         key = {"subject": "contact", "client_id": client_id, "chat_ids": sorted(chat_ids)}
         salt = secrets.token_hex(16)
         new = {
@@ -55,15 +55,16 @@ class Erasures:
             "salt": salt,
             "contact_hashes": [hash_address(salt, chat_id) for chat_id in sorted(chat_ids)],
             "requested_by": requested_by,
-            "requested_at": at,
             "state": str(ErasureState.REQUESTED),
             "attempts": 0,
-            "next_attempt_at": at + SETTLE,
             "before": before.model_dump(),
             "deleted": Deleted().model_dump(),
         }
         document = await self._collection.find_one_and_update(
-            key, {"$setOnInsert": new}, upsert=True, return_document=ReturnDocument.AFTER
+            key,
+            {"$setOnInsert": new, "$max": {"requested_at": at, "next_attempt_at": at + SETTLE}},
+            upsert=True,
+            return_document=ReturnDocument.AFTER,
         )
         return _erasure(document)
 

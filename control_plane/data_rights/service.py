@@ -4,6 +4,7 @@ import logging
 import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 
 from control_plane.clients.models import Client
 from control_plane.clients.repository import Clients
@@ -30,7 +31,7 @@ class ErasureNotFound(NotFound):
 class ConfirmationDoesNotMatch(Problem):
     """What was typed does not confirm it; nothing was erased."""
 
-    status = 409
+    status = HTTPStatus.CONFLICT
     type = "/problems/confirmation-does-not-match"
     title = "The confirmation does not match"
 

@@ -80,8 +80,8 @@ class Retention:
             for chat_id in chat_ids:
                 await self._bury(chat_id, before)
             await self._database.run(
-                "DELETE FROM reactions WHERE message_id IN"
-                f" (SELECT message_id FROM messages WHERE {which} AND recorded_at <= ?)",  # noqa: S608 (marks)
+                f"DELETE FROM reactions WHERE message_id IN (SELECT message_id FROM messages WHERE {which}"  # noqa: S608 (marks)
+                " AND recorded_at <= ?)",
                 *chat_ids,
                 before,
             )
@@ -97,7 +97,8 @@ class Retention:
                     before,
                 )
             await self._database.run(
-                f"DELETE FROM outbox WHERE json_extract(payload, '$.chat_id') IN ({marks(chat_ids)}) AND timestamp <= ?",  # noqa: S608 (marks)
+                f"DELETE FROM outbox WHERE json_extract(payload, '$.chat_id') IN ({marks(chat_ids)})"  # noqa: S608 (marks)
+                " AND timestamp <= ?",
                 *chat_ids,
                 before,
             )

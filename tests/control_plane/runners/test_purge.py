@@ -24,7 +24,9 @@ async def test_a_process_that_runs_purges_by_itself(supervisord: Supervisord, la
     assert report.messages == 7
     assert not (supervisord.runners / "acme.purges").exists()
     with pytest.raises(RunnerRefused, match="token"):
-        await purge_client("acme", PurgeRequest(before=BEFORE), launcher=launcher, gateway=RunnerGateway(port, "wrong", timeout_s=5))
+        await purge_client(
+            "acme", PurgeRequest(before=BEFORE), launcher=launcher, gateway=RunnerGateway(port, "wrong", timeout_s=5)
+        )
 
 
 async def test_a_process_that_does_not_run_is_purged_beside_it(
