@@ -105,7 +105,7 @@ def collections(store: Store) -> list[str]:
 def dump(store: Store, name: str, file: IO[bytes]) -> int:
     """Write a collection's documents one after the other; returns how many."""
     count = 0
-    collection: Collection[RawBSONDocument] = store.get_collection(name, codec_options=_RAW)  # type: ignore[arg-type,assignment]
+    collection: Collection[RawBSONDocument] = store.get_collection(name, codec_options=_RAW)  # type: ignore[assignment]
     for document in collection.find(batch_size=AT_ONCE):
         file.write(document.raw)
         count += 1

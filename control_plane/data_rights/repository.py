@@ -47,6 +47,14 @@ class Erasures:
         before: Holdings,
     ) -> Erasure:
         """Ask for a contact's erasure; one that waits already covers what came since."""
+        of_client = {"subject": "contact", "client_id": client_id, "done_at": None}
+        later = {"$max": {"requested_at": at, "next_attempt_at": at + SETTLE}}
+        # Once its messages are gone nobody knows any more that two addresses are one person: the record does.
+        waiting = await self._collection.find_one_and_update(
+            {**of_client, "chat_ids": {"$all": list(chat_ids)}}, later, return_document=ReturnDocument.AFTER
+        )
+        if waiting is not None:
+            return _erasure(waiting)
         key = {"subject": "contact", "client_id": client_id, "chat_ids": sorted(chat_ids)}
         salt = secrets.token_hex(16)
         new = {
@@ -62,7 +70,7 @@ class Erasures:
         }
         document = await self._collection.find_one_and_update(
             key,
-            {"$setOnInsert": new, "$max": {"requested_at": at, "next_attempt_at": at + SETTLE}},
+            {"$setOnInsert": new, **later},
             upsert=True,
             return_document=ReturnDocument.AFTER,
         )

@@ -114,7 +114,7 @@ async def test_a_one_time_password_opens_nothing_but_its_change(site: Site) -> N
         for rule in GUARDED:
             if rule.scope is not None or rule.method != "GET":
                 continue
-            names = {"client_id": client.id, "chat_id": "x"}
+            names = {"client_id": client.id, "chat_id": "x", "erasure_id": "none"}
             path = rule.path.format(**names)
             answer = await browser.get(path, headers={"Cookie": f"{SESSION_COOKIE}={person.cookie}"})
             if rule.opens is Opens.FIRST_PASSWORD:
