@@ -27,6 +27,8 @@ AT_ONCE = 500
 ANSWER_MS = 3_000
 # Of the moment alone: who is active, and codes that link a phone.
 LEFT_OUT = frozenset({"leases", "client_qr_codes", "client_link_codes"})
+# What a restore moved out of the way.
+ASIDE = "before_restore_"
 # First what says that something is to be deleted: what is copied later may be gone already, never the other way round.
 _FIRST = ("erasures", "clients")
 _RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
@@ -98,7 +100,7 @@ def _embedded(directory: Path) -> Iterator[str]:
 
 def collections(store: Store) -> list[str]:
     """Those that belong into a backup, in the order in which they are copied."""
-    names = {name for name in store.list_collection_names() if not name.startswith("system.")} - LEFT_OUT
+    names = {name for name in store.list_collection_names() if not name.startswith(("system.", ASIDE))} - LEFT_OUT
     return [*(name for name in _FIRST if name in names), *sorted(names - set(_FIRST))]
 
 
@@ -135,9 +137,9 @@ def settle(store: Store) -> None:
     store["client_sessions"].update_many({}, {"$set": {"accepted_through": 0}})
 
 
-def move_aside(store: Store, into: str) -> list[str]:
-    """Rename every collection into another database; returns the names."""
-    names = [name for name in store.list_collection_names() if not name.startswith("system.")]
-    for name in names:
-        store.client.admin.command("renameCollection", f"{store.name}.{name}", to=f"{into}.{name}")
-    return names
+def move_aside(store: Store, stamp: str) -> list[str]:
+    """Rename every collection within its database, so that a user of that database alone may; returns the new names."""
+    moved = [(name, f"{ASIDE}{stamp}_{name}") for name in collections(store)]
+    for name, aside in moved:
+        store[name].rename(aside)
+    return [aside for _, aside in moved]

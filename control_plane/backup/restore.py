@@ -42,7 +42,7 @@ def restore(
     if database_copy.is_running(settings):
         raise BackupError("the platform runs: stop it first (Ctrl-C where scripts/start runs)")
     stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    there = _find_data(settings)
+    there = _find_data(settings, keys)
     if there and not replace:
         raise BackupError(f"there is data already ({', '.join(there)}): --replace moves it aside, then restores")
     settings.data_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -52,7 +52,7 @@ def restore(
         if keys is not None:
             _check_keys(settings, keys, staged)
         if there:
-            _move_aside(settings, stamp, say)
+            _move_aside(settings, keys, stamp, say)
         _load(settings, staged, manifest, say)
         _place_files(settings, staged, keys, settings_file, say)
     except OSError as error:
@@ -62,14 +62,16 @@ def restore(
     return manifest
 
 
-def _ours(settings: Settings) -> list[Path]:
-    paths = (settings.clients_directory, settings.database_directory, keys_file(settings))
+def _ours(settings: Settings, keys: Path | None) -> list[Path]:
+    # Without keys of the backup those that are there are as good as any.
+    others = (keys_file(settings),) if keys is not None else ()
+    paths = (settings.clients_directory, settings.database_directory, *others)
     return [path for path in paths if (any(path.iterdir()) if path.is_dir() else path.exists())]
 
 
-def _find_data(settings: Settings) -> list[str]:
+def _find_data(settings: Settings, keys: Path | None) -> list[str]:
     """What a restore would meet, in words."""
-    found = [str(path) for path in _ours(settings)]
+    found = [str(path) for path in _ours(settings, keys)]
     if settings.mongodb_uri is not None:
         with database_copy.opened(settings) as store:
             names = database_copy.collections(store)
@@ -98,19 +100,18 @@ def _check_keys(settings: Settings, keys: Path, staged: Path) -> None:
         ) from error
 
 
-def _move_aside(settings: Settings, stamp: str, say: Say) -> None:
+def _move_aside(settings: Settings, keys: Path | None, stamp: str, say: Say) -> None:
     aside = settings.data_directory / f"before-restore-{stamp}"
     aside.mkdir(mode=0o700)
-    for path in _ours(settings):
+    for path in _ours(settings, keys):
         shutil.move(path, aside / path.name)
     for program in settings.programs_directory.glob("tenant-*.conf"):
         program.unlink()
     say(f"· what was there is in {aside}")
     if settings.mongodb_uri is not None:
-        name = f"{settings.database_name}_before_{stamp.replace('-', '_')}"
         with database_copy.opened(settings) as store:
-            database_copy.move_aside(store, name)
-        say(f"· the database's former collections are in the database {name}")
+            moved = database_copy.move_aside(store, stamp.replace("-", "_"))
+        say(f"· the database's former collections are there under other names: {', '.join(moved)}")
 
 
 def _load(settings: Settings, staged: Path, manifest: Manifest, say: Say) -> None:

@@ -16,7 +16,7 @@ import pytest
 from pydantic import SecretStr
 from pymongo import MongoClient
 
-from control_plane.backup import archive
+from control_plane.backup import archive, database_copy
 from control_plane.backup.archive import MANIFEST, BackupError
 from control_plane.backup.create import create
 from control_plane.backup.restore import restore
@@ -165,9 +165,13 @@ def test_what_is_there_is_refused_and_then_moved_aside_never_deleted(home: Home)
     [aside] = home.settings.data_directory.glob("before-restore-*")
     assert (aside / "clients" / CLIENT / "of-today").exists()
     assert (aside / "keys").exists()
-    [former] = [name for name in home.store.client.list_database_names() if name.startswith("backup_test_before_")]
-    assert home.store.client[former]["clients"].find_one({"_id": CLIENT})["name"] == "of today"
-    home.store.client.drop_database(former)
+    former = {name for name in home.store.list_collection_names() if name.startswith("before_restore_")}
+    [clients] = [name for name in former if name.endswith("_clients")]
+    assert home.store[clients].find_one({"_id": CLIENT})["name"] == "of today"
+    # A later backup leaves them where they are.
+    assert not former & set(database_copy.collections(home.store))
+    for name in former:
+        home.store.drop_collection(name)
 
 
 # ---------------------------------------------------------------------------------------------------- what can be wrong
