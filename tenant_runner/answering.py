@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 
 from tenant_runner.assistants.base import Assistant, Question, Rejected, TenantProblem, Unavailable
 from tenant_runner.contract import MAX_TEXT_CHARS, RunnerConfig
-from tenant_runner.courtesy import LONGEST_APOLOGY_AGE_S, TOO_OLD, Notice, Plan, make_plan, text_of
+from tenant_runner.courtesy import LONGEST_APOLOGY_AGE_S, OPTED_OUT, TOO_OLD, Notice, Plan, make_plan, text_of
 from tenant_runner.health import AssistantHealth
 from tenant_runner.journal import Journal
 from tenant_runner.journal.database import now
@@ -190,7 +190,7 @@ class Answering:
                 await self._journal.chats.wait_for_human(turn.chat_id, TOO_OLD)
             text = text_of(plan.notice, self._config)
             if not text or not await self._is_due(turn, plan.notice):
-                await self._close(turn, plan.notice)
+                await self._close(turn, OPTED_OUT if plan.notice == "opt_out" else plan.notice)
                 return None
             return await self._journal.turns.replied(turn, text, notice=plan.notice)
 

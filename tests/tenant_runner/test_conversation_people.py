@@ -184,6 +184,15 @@ async def test_a_customer_who_opts_out_gets_one_confirmation_and_nothing_more(ho
     assert {outcome for _, outcome in await house.outcomes()} == {"opted_out"}
 
 
+async def test_what_was_asked_in_one_breath_with_the_opt_out_is_told_as_opted_out(house: House) -> None:
+    house.configure(opt_out_text="", debounce_s=0.3)
+    await house.receive(incoming("hola"))
+    await house.receive(incoming("baja"))
+    await house.settled()
+    assert house.channel.texts == []
+    assert await house.outcomes() == [("chat", "opted_out"), ("chat", "opted_out")]
+
+
 @pytest.mark.parametrize("lifted_by", ["owner", "portal"])
 async def test_an_opt_out_is_lifted_by_a_person_alone(house: House, lifted_by: str) -> None:
     house.configure(opt_out_text=BYE)

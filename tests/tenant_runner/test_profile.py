@@ -10,9 +10,9 @@ from typing import Any
 import psutil
 import pytest
 
-from tenant_runner.channels.whatsapp_web import attempts
-from tenant_runner.channels.whatsapp_web import session as session_module
+from tenant_runner.channels.whatsapp_web import attempts, profile_care
 from tenant_runner.channels.whatsapp_web.profile_copy import CopyFailed, ProfileCopy
+from tenant_runner.contract import SessionReason
 from tests.conftest import wait_for
 from tests.tenant_runner.installation import Phone, Sandbox
 from tests.tenant_runner.linked_session import LinkedSession
@@ -122,7 +122,7 @@ async def session(
     sandbox: Sandbox, phone: Phone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[LinkedSession]:
     """Linked, with a copy taken at once."""
-    monkeypatch.setattr(session_module, "COPY_AFTER_S", 0.0)
+    monkeypatch.setattr(profile_care, "COPY_AFTER_S", 0.0)
     monkeypatch.setattr(attempts, "LONGEST_BACKOFF_S", 0.5)
     session = LinkedSession(sandbox, tmp_path)
     await session.start()
@@ -195,6 +195,11 @@ async def test_a_device_that_the_phone_unlinked_does_not_come_back_from_the_copy
     await session.stop()
     phone.unlink()
     await session.start(linked_phone=phone.number)
-    await session.wait_for("SCAN_QR_CODE", "unlinked")
+
+    def told() -> bool:
+        return any(one.reason is SessionReason.UNLINKED for one in session.listener.sessions)
+
+    # Nobody is told before the copy is gone.
+    await wait_for(told, deadline_s=90)
     assert not ProfileCopy(session.profile).usable(phone.number)
     assert len(phone.events("linked")) == 1

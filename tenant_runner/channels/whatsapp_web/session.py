@@ -6,7 +6,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from playwright.async_api import Error as PlaywrightError
@@ -17,7 +16,8 @@ from tenant_runner.channels.whatsapp_web.attempts import Attempts
 from tenant_runner.channels.whatsapp_web.browser import Browser, ProfileInUse
 from tenant_runner.channels.whatsapp_web.inbox import Inbox
 from tenant_runner.channels.whatsapp_web.page import PageBroken, WhatsAppPage
-from tenant_runner.channels.whatsapp_web.profile_copy import CopyFailed, ProfileCopy
+from tenant_runner.channels.whatsapp_web.profile_care import SPAWN_S, ProfileCare
+from tenant_runner.channels.whatsapp_web.profile_copy import CopyFailed
 from tenant_runner.channels.whatsapp_web.pulse import Pulse
 from tenant_runner.channels.whatsapp_web.requests import PageRequests
 from tenant_runner.channels.whatsapp_web.sweeps import Sweeps
@@ -27,17 +27,11 @@ from tenant_runner.contract import ChannelConfig, LinkCode, SessionChanged, Sess
 
 logger = logging.getLogger(__name__)
 
-SPAWN_S = 60.0
 STOP_S = 8.0
 ROUND_TRIP_S = 30.0
 WATCH_S = 1.0
 FAILED_ROUND_TRIPS = 3
 FAILED_WHILE_LOADING = 10
-COPY_AFTER_S = 60.0
-COPY_EVERY_S = 24 * 3600.0
-COPY_AGAIN_S = 3600.0
-SPAWNS_UNTIL_DOUBT = 2
-SPAWNS_UNTIL_DOUBT_AGAIN = 8
 
 # What is waited for on the page itself: beginning anew afterwards is no failure of ours.
 _PATIENT = (SessionReason.CONFLICT, SessionReason.RESTRICTED)
@@ -86,9 +80,7 @@ class WhatsAppWebSession(PageRequests):
         self._told_version = 0
         self._connected_since: float | None = None
         self._recycle_wanted = False
-        self._copy = ProfileCopy(profile)
-        self._copy_after = 0.0
-        self._failed_spawns = 0
+        self._care = ProfileCare(profile, chromium)
         self._tasks: list[asyncio.Task[None]] = []
 
     # ------------------------------------------------------------------------------------------------ lifecycle
@@ -138,7 +130,7 @@ class WhatsAppWebSession(PageRequests):
             except _Planned:
                 logger.info("browser recycled as planned")
             except _Damaged as error:
-                await self._restore(str(error))
+                await self._go_back_to_copy(str(error))
             except _Recycle as error:
                 await self._wait_after(error.reason, error.detail)
             except Exception as error:
@@ -167,6 +159,14 @@ class WhatsAppWebSession(PageRequests):
         )
         await self._tell()
         await asyncio.sleep(pause.delay_s)
+
+    async def _go_back_to_copy(self, cause: str) -> None:
+        logger.warning("profile damaged", extra={"cause": cause})
+        try:
+            await self._care.restore()
+        except CopyFailed as error:
+            self._watch.copy_hopeless = True
+            await self._wait_after(SessionReason.BROWSER_FAILED, f"{cause}; its copy could not be used ({error})")
 
     async def _run_once(self) -> None:
         self._watch.preparing("browser")
@@ -215,58 +215,15 @@ class WhatsAppWebSession(PageRequests):
                 browser = await opening
         except (ProfileInUse, TimeoutError, PlaywrightError, OSError) as error:
             words = str(error).splitlines()[0][:200] if str(error) else "the browser did not start in time"
-            if isinstance(error, PlaywrightError) and await self._profile_is_damaged():
+            phone, arguments = self._watch.linked_phone, self._config.browser_arguments
+            if isinstance(error, PlaywrightError) and await self._care.is_damaged(phone, arguments):
                 raise _Damaged("the browser does not start on its profile") from error
             raise _Recycle(SessionReason.BROWSER_FAILED, words) from error
-        self._failed_spawns = 0
+        self._care.spawned()
         try:
             yield browser
         finally:
             await asyncio.shield(browser.close())
-
-    # ------------------------------------------------------------------------------------------------ profile
-
-    async def _profile_is_damaged(self) -> bool:
-        """Whether the browser fails because of its profile: proven by its starting well on an empty one."""
-        self._failed_spawns += 1
-        doubted = self._failed_spawns % SPAWNS_UNTIL_DOUBT_AGAIN == SPAWNS_UNTIL_DOUBT
-        if not (doubted and self._copy.usable(self._watch.linked_phone)):
-            return False
-        with TemporaryDirectory(dir=self._profile.parent, prefix="profile-try-") as empty:
-            opening = Browser.open(Path(empty), chromium=self._chromium, arguments=self._config.browser_arguments)
-            try:
-                async with asyncio.timeout(SPAWN_S):
-                    browser = await opening
-            except (ProfileInUse, TimeoutError, PlaywrightError, OSError):
-                return False
-            await browser.close()
-        return True
-
-    async def _restore(self, cause: str) -> None:
-        logger.warning("profile damaged", extra={"cause": cause})
-        try:
-            await asyncio.to_thread(self._copy.restore)
-        except CopyFailed as error:
-            self._watch.copy_hopeless = True
-            await self._wait_after(SessionReason.BROWSER_FAILED, f"{cause}; its copy could not be used ({error})")
-
-    async def _keep_copy(self) -> None:
-        """Now and then, of a session that has been connected for a while."""
-        now, phone = time.monotonic(), self.session.phone
-        steady = self._connected_since is not None and now - self._connected_since >= COPY_AFTER_S
-        if phone is None or not steady or now < self._copy_after:
-            return
-        age = self._copy.age(phone)
-        if age is not None and age.total_seconds() < COPY_EVERY_S:
-            self._copy_after = now + COPY_EVERY_S - age.total_seconds()
-            return
-        self._copy_after = now + COPY_AGAIN_S
-        try:
-            await asyncio.to_thread(self._copy.take, phone)
-        except CopyFailed as error:
-            logger.warning("profile not copied", extra={"cause": str(error)})
-        else:
-            self._watch.copy_hopeless = False
 
     # ------------------------------------------------------------------------------------------------ watching
 
@@ -291,7 +248,7 @@ class WhatsAppWebSession(PageRequests):
                     await self._tell()
                     raise _Recycle(*self._watch.failure)
                 if verdict is Verdict.RESTORE:
-                    if self._copy.usable(self._watch.linked_phone):
+                    if self._care.has_copy(self._watch.linked_phone):
                         raise _Damaged("the browser lost its login")
                     self._watch.copy_hopeless = True
                     continue
@@ -302,6 +259,12 @@ class WhatsAppWebSession(PageRequests):
                 await self._take_pulse(page)
                 await self._keep_copy()
             await self._wait_for_news(browser)
+
+    async def _keep_copy(self) -> None:
+        phone = self.session.phone
+        connected_s = time.monotonic() - self._connected_since if self._connected_since is not None else 0.0
+        if phone is not None and await self._care.keep_copy(phone, connected_s):
+            self._watch.copy_hopeless = False
 
     def _page_failed(self, detail: str, failures: int) -> None:
         working = self.session.state is SessionState.WORKING
@@ -354,7 +317,7 @@ class WhatsAppWebSession(PageRequests):
             self._working.clear()
             if self.session.state is SessionState.SCAN_QR_CODE and self.session.version != self._told_version:
                 # Whoever ended the login, its copy must never come back.
-                await asyncio.to_thread(self._copy.drop)
+                await self._care.drop_copy()
             await self._tell()
 
     async def _catch_up(self, page: WhatsAppPage) -> None:
