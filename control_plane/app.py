@@ -22,6 +22,7 @@ from control_plane import database as plumbing
 from control_plane.accounts.service import AttemptLimiter
 from control_plane.api_description import describe_api
 from control_plane.clients.routes import router as clients_router
+from control_plane.data_rights.routes import router as data_rights_router
 from control_plane.dependencies import authorize
 from control_plane.errors import DatabaseUnavailable, Problem, problem_response
 from control_plane.headers import SecurityHeaders, add_security_headers
@@ -92,6 +93,7 @@ def create_app(settings: Settings) -> FastAPI:
     for router in (
         clients_router,
         retention_router,
+        data_rights_router,
         landing_api_router,
         internal_router,
         portal_router,

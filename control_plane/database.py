@@ -89,6 +89,10 @@ async def ensure_indexes(database: Database) -> None:
     # The portal: the last runs.
     await database.cleanup_runs.create_index([("requested_at", DESCENDING)])
 
+    # Events: what must not come back to this client? The portal: the last records.
+    await database.erasures.create_index([("client_id", ASCENDING), ("done_at", ASCENDING)])
+    await database.erasures.create_index([("requested_at", DESCENDING)])
+
 
 async def ensure_indexes_in_time(database: Database) -> None:
     """Make the indexes as soon as the server answers; retries for ever."""

@@ -14,6 +14,7 @@ from control_plane.clients.models import Client
 from control_plane.clients.repository import Clients
 from control_plane.clients.service import ClientNotFound
 from control_plane.clients.stored_secrets import read_runner_token
+from control_plane.data_rights.repository import Erasures
 from control_plane.database import Database
 from control_plane.errors import Problem
 from control_plane.mail.repository import Mails
@@ -80,6 +81,12 @@ def get_cleanup_runs(database: DatabaseDep) -> CleanupRuns:
     return CleanupRuns(database)
 
 
+def get_erasures(request: Request, database: DatabaseDep) -> Erasures:
+    """The records of erasures that whoever asks may see."""
+    account: Account | None = getattr(request.state, "account", None)
+    return Erasures(database, only=account.client_id if account else None)
+
+
 class Gateways:
     """Opens the way to a client's runner."""
 
@@ -106,6 +113,7 @@ GatewaysDep = Annotated[Gateways, Depends(get_gateways)]
 ClientsDep = Annotated[Clients, Depends(get_clients)]
 MailsDep = Annotated[Mails, Depends(get_mails)]
 AccountsDep = Annotated[Accounts, Depends(get_accounts)]
+ErasuresDep = Annotated[Erasures, Depends(get_erasures)]
 CleanupRunsDep = Annotated[CleanupRuns, Depends(get_cleanup_runs)]
 
 

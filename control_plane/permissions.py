@@ -35,6 +35,7 @@ class Scope(StrEnum):
     CONVERSATIONS_WRITE = "conversations:write"
     MESSAGES_SEND = "messages:send"
     CLEANUP = "cleanup"
+    DATA = "data"
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,13 @@ RULES: tuple[Rule, ...] = (
     Rule("GET", f"{_CLIENT}/chats", EVERY_ROLE),
     Rule("GET", f"{_CLIENT}/chats/{{chat_id}}", EVERY_ROLE),
     Rule("POST", f"{_CLIENT}/chats/{{chat_id}}/assistant", TALKERS),
+    # Data rights
+    Rule("GET", f"{_CLIENT}/export", KEEPERS),
+    Rule("GET", f"{_CLIENT}/chats/{{chat_id}}/export", KEEPERS),
+    Rule("GET", f"{_CLIENT}/chats/{{chat_id}}/erase", KEEPERS),
+    Rule("POST", f"{_CLIENT}/chats/{{chat_id}}/erase", KEEPERS),
+    Rule("GET", "/admin/erasures", KEEPERS),
+    Rule("GET", "/admin/erasures/{erasure_id}", KEEPERS),
     # Cleanup
     Rule("GET", "/admin/cleanup", AGENCY_ROLES),
     Rule("GET", "/admin/cleanup/fragment", AGENCY_ROLES),
@@ -144,6 +152,11 @@ RULES: tuple[Rule, ...] = (
     Rule("POST", "/api/clients/{client_id}/process-message", TALKERS, scope=Scope.ASSISTANT_TRY),
     Rule("POST", "/api/clients/{client_id}/conversation", TALKERS, scope=Scope.CONVERSATIONS_WRITE),
     Rule("POST", "/api/clients/{client_id}/send", TALKERS, scope=Scope.MESSAGES_SEND),
+    Rule("GET", f"{_API_CLIENT}/export", KEEPERS, scope=Scope.DATA),
+    Rule("GET", f"{_API_CLIENT}/contacts/{{chat_id}}/export", KEEPERS, scope=Scope.DATA),
+    Rule("POST", f"{_API_CLIENT}/contacts/{{chat_id}}/erase", KEEPERS, scope=Scope.DATA),
+    Rule("GET", "/api/admin/erasures", KEEPERS, scope=Scope.DATA),
+    Rule("GET", "/api/admin/erasures/{erasure_id}", KEEPERS, scope=Scope.DATA),
     Rule("POST", "/api/admin/cleanup/force", ADMINS, scope=Scope.CLEANUP),
     Rule("GET", "/api/admin/cleanup/runs", AGENCY_ROLES, scope=Scope.CLEANUP),
     Rule("GET", "/api/admin/cleanup/runs/{run_id}", AGENCY_ROLES, scope=Scope.CLEANUP),

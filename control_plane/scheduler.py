@@ -17,6 +17,8 @@ from control_plane.clients.models import Client
 from control_plane.clients.removal import finish_deletion
 from control_plane.clients.repository import Clients
 from control_plane.clients.stored_secrets import read_runner_token
+from control_plane.data_rights import service as data_rights_service
+from control_plane.data_rights.repository import ClientData, Erasures
 from control_plane.database import Database, connect, ensure_indexes_in_time
 from control_plane.leases import SCHEDULER, Leases
 from control_plane.mail import service as mail_service
@@ -33,7 +35,7 @@ from control_plane.runners.repository import Runners
 from control_plane.security import Cipher, open_cipher
 from control_plane.sessions.repository import Sessions
 from control_plane.settings import Settings
-from tenant_runner.contract import PurgeReport, SessionReason, SessionState
+from tenant_runner.contract import PurgeReport, PurgeRequest, SessionReason, SessionState
 
 logger = logging.getLogger(__name__)
 
@@ -105,12 +107,27 @@ async def clean_up(context: Context) -> None:
 
     async def purge(client: Client, before: datetime) -> PurgeReport:
         gateway = RunnerGateway(client.port, context.token_of(client), timeout_s=context.settings.runner_timeout_s)
-        return await purge_client(client.id, before, launcher=context.launcher, gateway=gateway)
+        return await purge_client(client.id, PurgeRequest(before=before), launcher=context.launcher, gateway=gateway)
 
     runs = CleanupRuns(context.database)
     await retention_service.request_if_due(timedelta(hours=context.settings.cleanup_interval_hours), runs=runs)
     await retention_service.run_requested(
         database=context.database, clients=Clients(context.database), runs=runs, purge=purge
+    )
+
+
+async def erase(context: Context) -> None:
+    """Carry out the erasures that were asked for, also where the runner is stopped."""
+
+    async def purge(client: Client, request: PurgeRequest) -> PurgeReport:
+        gateway = RunnerGateway(client.port, context.token_of(client), timeout_s=context.settings.runner_timeout_s)
+        return await purge_client(client.id, request, launcher=context.launcher, gateway=gateway)
+
+    await data_rights_service.carry_out(
+        erasures=Erasures(context.database),
+        clients=Clients(context.database),
+        data_of=lambda client_id: ClientData(context.database, client_id),
+        purge=purge,
     )
 
 
@@ -127,6 +144,7 @@ JOBS = (
     Job("reconcile runners", LOOK_S, reconcile_runners),
     Job("deliver mail", 2.0, deliver_mail),
     Job("clean up", LOOK_S, clean_up),
+    Job("erase", 2.0, erase),
 )
 
 

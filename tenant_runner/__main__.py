@@ -1,21 +1,25 @@
-"""`python -m tenant_runner serve|purge --client <id>`."""
+"""`python -m tenant_runner serve|purge|backup --client <id>`."""
 
 import argparse
 import asyncio
 import logging
 import os
 import re
+import sqlite3
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 from tenant_runner.assistants import ASSISTANTS
 from tenant_runner.assistants.base import Assistant
+from tenant_runner.backup import copy_files
+from tenant_runner.channels.whatsapp_web.profile_copy import CopyFailed
 from tenant_runner.contract import PurgeReport, RunnerCredentials
 from tenant_runner.control_plane_client import ControlPlaneAway, ControlPlaneClient
 from tenant_runner.credentials import AlreadyRunning, CannotStart, only_process, read_credentials
 from tenant_runner.journal import Journal
 from tenant_runner.logs import configure_logs
-from tenant_runner.purge import purge
+from tenant_runner.purge import erase, purge
 from tenant_runner.serve import JOURNAL_FILE, serve
 from tenant_runner.settings import RunnerSettings
 
@@ -44,15 +48,20 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True)
     serving = commands.add_parser("serve", help="run until told to stop")
     purging = commands.add_parser("purge", help="delete what is past its time; for when the runner does not run")
-    for command in (serving, purging):
+    copying = commands.add_parser("backup", help="copy journal and profile, also while the runner runs")
+    copying.add_argument("--to", required=True, type=Path, help="a new directory")
+    for command in (serving, purging, copying):
         command.add_argument("--client", required=True, type=_client_id, help="the client's id")
     what = purging.add_mutually_exclusive_group(required=True)
     what.add_argument("--before", type=_time, help="ISO time; what was last active before it is deleted")
     what.add_argument("--everything", action="store_true", help="delete all")
+    purging.add_argument("--chats", action="store_true", help="only the chats whose ids are lines of standard input")
     return parser.parse_args(arguments)
 
 
-async def _purge(settings: RunnerSettings, credentials: RunnerCredentials, before: datetime | None) -> PurgeReport:
+async def _purge(
+    settings: RunnerSettings, credentials: RunnerCredentials, before: datetime | None, chat_ids: tuple[str, ...]
+) -> PurgeReport:
     path = settings.client_directory(credentials.client_id) / JOURNAL_FILE
     if not await asyncio.to_thread(path.exists):
         return PurgeReport()
@@ -65,6 +74,8 @@ async def _purge(settings: RunnerSettings, credentials: RunnerCredentials, befor
             assistant = ASSISTANTS[config.assistant.kind](config.assistant, journal.threads)
         except ControlPlaneAway as error:
             logger.warning("provider's key not received", extra={"cause": str(error)})
+        if chat_ids:
+            return await erase(journal, assistant, chat_ids, before, budget_s=PURGE_BUDGET_S)
         return await purge(journal, assistant, before, budget_s=PURGE_BUDGET_S)
     finally:
         if assistant is not None:
@@ -83,16 +94,26 @@ def main(arguments: list[str] | None = None) -> int:
     # The purge's standard output is its report and nothing else.
     configure_logs(settings.log_level, given.client, sys.stdout if given.command == "serve" else sys.stderr)
     try:
+        if given.command == "backup":
+            copy_files(directory, given.to)
+            return 0
         credentials = read_credentials(directory, given.client)
         with only_process(directory, LOCK_WAIT_S[given.command]):
             if given.command == "serve":
                 asyncio.run(serve(settings, credentials))
             else:
-                before: datetime | None = None if given.everything else given.before
-                sys.stdout.write(asyncio.run(_purge(settings, credentials, before)).model_dump_json() + "\n")
+                # Ids are phone numbers: a command line is for everybody on the machine to read.
+                chat_ids = tuple(sys.stdin.read().split()) if given.chats else ()
+                if given.chats and not chat_ids:
+                    raise CannotStart("no chat was named: nothing is erased")
+                report = asyncio.run(_purge(settings, credentials, given.before, chat_ids))
+                sys.stdout.write(report.model_dump_json() + "\n")
     except AlreadyRunning as error:
         logger.error("client has a runner already", extra={"cause": str(error)})
         return EXIT_ALREADY_RUNNING
+    except (OSError, sqlite3.Error, CopyFailed) as error:
+        logger.error("files not copied", extra={"cause": str(error) or type(error).__name__})
+        return EXIT_CANNOT_START
     except CannotStart as error:
         logger.error("runner cannot start", extra={"cause": str(error)})
         return EXIT_CANNOT_START

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import Awaitable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -57,7 +58,11 @@ class Files(Protocol):
 
 
 class Answering:
-    """Asks the assistant of the newest configuration; a new one is tried at once by whoever waits."""
+    """Asks the assistant of the newest configuration; a new one is tried at once by whoever waits.
+
+    Attributes:
+        asking: chats in which the assistant is being asked now; what it makes at its provider is not known yet.
+    """
 
     def __init__(self, journal: Journal, config: RunnerConfig, assistant: Assistant, patience: Patience) -> None:
         self._journal = journal
@@ -65,6 +70,7 @@ class Answering:
         self._assistant = assistant
         self._patience = patience
         self._changed = asyncio.Event()
+        self.asking: Counter[str] = Counter()
         self.health = AssistantHealth(journal)
 
     @property
@@ -89,7 +95,12 @@ class Answering:
 
     async def ask(self, question: Question) -> str:
         """One attempt; raises as `Assistant.answer` says, and `Unavailable` for whatever else goes wrong."""
-        return (await self._attempt(self._assistant.answer(question)))[:MAX_TEXT_CHARS]
+        self.asking[question.chat_id] += 1
+        try:
+            return (await self._attempt(self._assistant.answer(question)))[:MAX_TEXT_CHARS]
+        finally:
+            self.asking[question.chat_id] -= 1
+            self.asking += Counter()
 
     async def transcribe(self, recording: bytes, mimetype: str | None) -> str:
         """One attempt at what is said in a recording; raises as `ask` does."""

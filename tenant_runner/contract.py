@@ -423,10 +423,18 @@ class ProcessMessageReply(_Model):
     reply: str
 
 
+ChatId = Annotated[str, Field(min_length=1, max_length=256)]
+
+
 class PurgeRequest(_Model):
-    """Body of `POST /purge`: delete what is older than `before`; None deletes everything."""
+    """Body of `POST /purge`: delete what is older than `before`; None deletes everything.
+
+    Attributes:
+        chat_ids: erase these chats alone, whatever is known of them until `before`, told to the control plane or not.
+    """
 
     before: datetime | None = None
+    chat_ids: tuple[ChatId, ...] = Field(default=(), max_length=100)
 
 
 class PurgeReport(_Model):

@@ -6,7 +6,9 @@ answered (`answering`), the reply is promised, paced and sent (`replying`). One 
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from uuid import uuid4
 from weakref import WeakValueDictionary
 
@@ -31,6 +33,12 @@ from tenant_runner.requests import Requests
 logger = logging.getLogger(__name__)
 
 AFTER_A_BUG_S = 5.0
+STILL_WAIT_S = 20.0
+STILL_LOOK_S = 0.05
+
+
+class ChatBusy(Exception):
+    """The assistant is being asked in a chat, and what that makes at its provider is not known yet: try again later."""
 
 
 class Conversation:
@@ -55,6 +63,7 @@ class Conversation:
         self._deadlines = Deadlines(journal, patience)
         self._workers: dict[str, asyncio.Task[None]] = {}
         self._woken: set[str] = set()
+        self._held: set[str] = set()
         self._asking: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     # ------------------------------------------------------------------------------------------------ lifecycle
@@ -109,11 +118,42 @@ class Conversation:
         """A person in the portal decided who answers in a chat."""
         await self._journal.chats.suspend(chat_id, suspended=not automatic, reason="portal", said_at=now())
 
+    @asynccontextmanager
+    async def standing_still(self, chat_ids: tuple[str, ...]) -> AsyncIterator[None]:
+        """Nothing is worked on in these chats inside: turns, files and sends are ended where they are.
+
+        Raises:
+            ChatBusy: the assistant went on being asked for too long.
+        """
+        async with AsyncExitStack() as stack:
+            self._held.update(chat_ids)
+            stack.callback(self._release, chat_ids)
+            ends = time.monotonic() + STILL_WAIT_S
+            while any(self._answering.asking[chat_id] for chat_id in chat_ids):
+                if time.monotonic() > ends:
+                    raise ChatBusy
+                await asyncio.sleep(STILL_LOOK_S)
+            workers = [worker for chat_id in chat_ids if (worker := self._workers.pop(chat_id, None)) is not None]
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+            await self._requests.drop(chat_ids)
+            for chat_id in chat_ids:
+                # Whoever is not on the channel asks for an answer and waits for it.
+                await stack.enter_async_context(self._asking.setdefault(chat_id, asyncio.Lock()))
+                await self._media.drop_all([job.message_id for job in await self._journal.media.of_chat(chat_id)])
+            yield
+
+    def _release(self, chat_ids: tuple[str, ...]) -> None:
+        self._held.difference_update(chat_ids)
+        for chat_id in chat_ids:
+            self._wake(chat_id)
+
     # ------------------------------------------------------------------------------------------------ turns
 
     def _wake(self, chat_id: str) -> None:
         self._woken.add(chat_id)
-        if chat_id not in self._workers:
+        if chat_id not in self._workers and chat_id not in self._held:
             self._workers[chat_id] = asyncio.create_task(self._work(chat_id), name=f"chat {chat_id}")
 
     async def _work(self, chat_id: str) -> None:
@@ -129,7 +169,8 @@ class Conversation:
                     self._woken.add(chat_id)
                     await asyncio.sleep(AFTER_A_BUG_S)
         finally:
-            del self._workers[chat_id]
+            if self._workers.get(chat_id) is asyncio.current_task():
+                del self._workers[chat_id]
 
     async def _next_turn(self, chat_id: str) -> Turn | None:
         turn = await self._journal.turns.open_of(chat_id)

@@ -63,7 +63,9 @@ class Incoming:
         """Store a message; None for one that is no person's, is known, or belongs to what was deleted."""
         if message.broadcast or message.system:
             return None
-        if message.sent_at.timestamp() < await self._journal.retention.purged_before():
+        retention = self._journal.retention
+        deleted_before = max(await retention.purged_before(), await retention.erased_before(message.chat_id))
+        if message.sent_at.timestamp() < deleted_before:
             return None
         async with self._journal.transaction():
             if message.undecrypted:

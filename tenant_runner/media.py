@@ -68,6 +68,13 @@ class MediaJobs:
         if task is not None:
             task.cancel()
 
+    async def drop_all(self, message_ids: list[str]) -> None:
+        """Files are wanted no more; returns when nobody works on them."""
+        tasks = [task for message_id in message_ids if (task := self._tasks.get(message_id)) is not None]
+        for message_id in message_ids:
+            self.drop(message_id)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
     async def settle(self, chat_id: str) -> None:
         """Return once every file of a chat is there or given up."""
         while waiting := [job for job in await self._journal.media.of_chat(chat_id) if not self._has(job)]:

@@ -8,6 +8,7 @@ from datetime import datetime
 from tenant_runner.assistants.base import Assistant, AssistantFailure, TenantProblem
 from tenant_runner.contract import PurgeReport
 from tenant_runner.journal import Journal
+from tenant_runner.journal.database import now
 from tenant_runner.journal.threads import RemoteConversation
 
 logger = logging.getLogger(__name__)
@@ -43,6 +44,43 @@ async def purge(
         detail="; ".join(sorted(problems)) or None,
     )
     logger.info("purged", extra=report.model_dump(exclude={"detail"}))
+    return report
+
+
+async def erase(
+    journal: Journal,
+    assistant: Assistant | None,
+    chat_ids: tuple[str, ...],
+    before: datetime | None,
+    *,
+    budget_s: float,
+) -> PurgeReport:
+    """Delete what is known of some chats; safe to repeat, and to be repeated while `failed` is not 0.
+
+    Args:
+        journal: where everything is listed.
+        assistant: deletes at the provider; None when its key is not known, then what is there stays listed.
+        chat_ids: every address of one person; nothing may be worked on in them meanwhile.
+        before: who writes after it is a new contact; None erases everything until now. Conversations at the provider
+            go whatever their age: one that is still needed is built again from what is left.
+        budget_s: time for the provider; what is not done by then is left for the next time.
+    """
+    # Here first: what the provider does not give up yet holds up nothing else.
+    async with journal.transaction():
+        threads = await journal.threads.erase(chat_ids)
+        messages = await journal.retention.erase_chats(chat_ids, now() if before is None else before.timestamp())
+    listed = await journal.threads.remote_of(chat_ids)
+    deleted, problems = await _forget(journal, assistant, listed, budget_s)
+    # `gone` empties their rows too, and the log holds them until it is folded in.
+    await journal.database.fold_log()
+    report = PurgeReport(
+        messages=messages,
+        threads=threads,
+        remote_conversations=deleted,
+        failed=len(listed) - deleted,
+        detail="; ".join(sorted(problems)) or None,
+    )
+    logger.info("chats erased", extra={"chats": len(chat_ids), **report.model_dump(exclude={"detail"})})
     return report
 
 

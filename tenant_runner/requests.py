@@ -30,12 +30,12 @@ class Requests:
         self._answering = answering
         self._outgoing = outgoing
         self._working_channel = working_channel
-        self._sends: set[asyncio.Task[None]] = set()
+        self._chats: dict[asyncio.Task[None], str] = {}
 
     @property
     def busy(self) -> bool:
         """Whether something is on its way."""
-        return bool(self._sends)
+        return bool(self._chats)
 
     async def resume(self) -> None:
         """Go on with what an earlier run left unfinished."""
@@ -44,7 +44,14 @@ class Requests:
 
     async def stop(self) -> None:
         """Stop working; everything unfinished is in the journal."""
-        tasks = list(self._sends)
+        tasks = list(self._chats)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def drop(self, chat_ids: tuple[str, ...]) -> None:
+        """Nothing is sent any more in these chats; returns when nobody works on it."""
+        tasks = [task for task, chat_id in self._chats.items() if chat_id in chat_ids]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -81,5 +88,5 @@ class Requests:
                 logger.exception("request broke", extra={"message_id": outbound.message_id})
 
         task = asyncio.create_task(send(), name=f"send {outbound.message_id}")
-        self._sends.add(task)
-        task.add_done_callback(self._sends.discard)
+        self._chats[task] = outbound.chat_id
+        task.add_done_callback(self._chats.pop)

@@ -31,12 +31,12 @@ from tenant_runner.contract import (
     SessionState,
 )
 from tenant_runner.control_plane_client import ControlPlaneAway, ControlPlaneClient, Courier
-from tenant_runner.conversation import Conversation
+from tenant_runner.conversation import ChatBusy, Conversation
 from tenant_runner.journal import Journal
 from tenant_runner.journal.database import now, to_datetime
 from tenant_runner.journal.outbound import Outbound
 from tenant_runner.memory import MemoryWatch
-from tenant_runner.purge import purge, retire
+from tenant_runner.purge import erase, purge, retire
 from tenant_runner.settings import RunnerSettings
 
 logger = logging.getLogger(__name__)
@@ -274,7 +274,16 @@ class Runner:
         if self._answering is None:
             raise NotConfigured
         async with self._purging:
+            if request.chat_ids:
+                return await self._erase(self._configured_conversation(), self._answering.assistant, request)
             return await purge(self._journal, self._answering.assistant, request.before, budget_s=PURGE_BUDGET_S)
+
+    async def _erase(self, conversation: Conversation, assistant: Assistant, request: PurgeRequest) -> PurgeReport:
+        try:
+            async with conversation.standing_still(request.chat_ids):
+                return await erase(self._journal, assistant, request.chat_ids, request.before, budget_s=PURGE_BUDGET_S)
+        except ChatBusy:
+            return PurgeReport(failed=1, detail="the assistant is answering in that chat; it is erased right after")
 
     async def refresh_code(self) -> None:
         """See `app.Service`."""

@@ -11,7 +11,18 @@ from control_plane.clients.models import ClientChanges, NewClient
 from control_plane.clients.service import ClientView
 from control_plane.conversations import service as conversations_service
 from control_plane.conversations.repository import Conversations
-from control_plane.dependencies import CipherDep, ClientsDep, DatabaseDep, GatewaysDep, MailsDep, SettingsDep
+from control_plane.data_rights.repository import ClientData
+from control_plane.data_rights.service import note_client_deletion
+from control_plane.dependencies import (
+    Asker,
+    CipherDep,
+    ClientsDep,
+    DatabaseDep,
+    ErasuresDep,
+    GatewaysDep,
+    MailsDep,
+    SettingsDep,
+)
 from control_plane.mail import service as mail_service
 from control_plane.mail.models import Mail
 from control_plane.sessions.repository import ClientSession
@@ -81,9 +92,19 @@ async def update_client(
 
 
 @router.delete("/api/admin/clients/{client_id}", status_code=HTTPStatus.ACCEPTED)
-async def delete_client(client_id: str, deletion: Deletion, clients: ClientsDep) -> None:
+async def delete_client(
+    client_id: str,
+    deletion: Deletion,
+    clients: ClientsDep,
+    asker: Asker,
+    database: DatabaseDep,
+    erasures: ErasuresDep,
+) -> None:
     """Have a client and everything of it deleted; the body repeats its name."""
     await service.request_deletion(client_id, deletion.name, clients=clients)
+    await note_client_deletion(
+        client_id, requested_by=asker.username, data=ClientData(database, client_id), erasures=erasures
+    )
 
 
 @router.post("/api/admin/clients/{client_id}/toggle")

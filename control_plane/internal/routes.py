@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Header, Response
 from control_plane.clients.configuration import runner_config
 from control_plane.clients.models import Client
 from control_plane.conversations.repository import Conversations
+from control_plane.data_rights.repository import Erasures
 from control_plane.dependencies import CipherDep, ClientsDep, DatabaseDep, MailsDep, SettingsDep
 from control_plane.errors import Problem
 from control_plane.mail import service as mail_service
@@ -73,6 +74,7 @@ async def accept_events(
         clients=clients,
         session=ClientSession(database, client.id),
         conversations=Conversations(database, client.id),
+        erasures=Erasures(database, only=client.id),
         tell_of_link=tell_of_link,
         lost_after_s=settings.heartbeat_lost_s,
     )

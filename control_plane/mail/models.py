@@ -5,6 +5,8 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
 
+INVITATION = "invitation"
+
 
 class MailState(StrEnum):
     """Where a mail is."""

@@ -9,7 +9,7 @@ from pymongo import ASCENDING, DESCENDING, ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from control_plane.database import Database, Document
-from control_plane.mail.models import Mail, MailState
+from control_plane.mail.models import INVITATION, Mail, MailState
 
 # A sender that died in the middle loses its claim after this long.
 CLAIM_S = 120
@@ -71,6 +71,15 @@ class Mails:
         query = {"client_id": client_id, "kind": kind}
         document = await self._collection.find_one(query, sort=[("created_at", DESCENDING)])
         return _mail(document) if document else None
+
+    async def delete_finished(self, before: datetime) -> int:
+        """Forget mails of before that moment that nothing happens to any more; returns how many.
+
+        Invitations stay: the portal shows what became of a client's last one.
+        """
+        over = {"$in": [str(MailState.SENT), str(MailState.FAILED)]}
+        query = {"state": over, "kind": {"$ne": INVITATION}, "created_at": {"$lt": before}}
+        return (await self._collection.delete_many(query)).deleted_count
 
     async def delete_all(self, client_id: str) -> None:
         """Forget a client's mails."""

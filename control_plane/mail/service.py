@@ -11,14 +11,13 @@ from control_plane import email
 from control_plane.clients.models import Client
 from control_plane.clients.repository import Clients
 from control_plane.clients.service import landing_url
-from control_plane.mail.models import Mail, MailState
+from control_plane.mail.models import INVITATION, Mail, MailState
 from control_plane.mail.repository import Mails
 from control_plane.settings import Settings
 from control_plane.web import mask_phone, render_email, say_moment
 
 logger = logging.getLogger(__name__)
 
-INVITATION = "invitation"
 LINKED = "linked"
 FIRST_DELAY_S = 5.0
 LONGEST_DELAY_S = 3_600.0

@@ -13,8 +13,19 @@ from control_plane.clients.service import NameDoesNotMatch
 from control_plane.clients.stored_secrets import is_api_key_lost
 from control_plane.conversations import service as conversations_service
 from control_plane.conversations.repository import Conversations
+from control_plane.data_rights.repository import ClientData
+from control_plane.data_rights.service import note_client_deletion
 from control_plane.database import Database
-from control_plane.dependencies import Asker, CipherDep, ClientsDep, DatabaseDep, GatewaysDep, MailsDep, SettingsDep
+from control_plane.dependencies import (
+    Asker,
+    CipherDep,
+    ClientsDep,
+    DatabaseDep,
+    ErasuresDep,
+    GatewaysDep,
+    MailsDep,
+    SettingsDep,
+)
 from control_plane.errors import Problem
 from control_plane.live import stream
 from control_plane.mail import service as mail_service
@@ -271,7 +282,13 @@ async def show_deletion(request: Request, client: ClientDep) -> Response:
 
 @router.post("/clients/{client_id}/delete", dependencies=_FORM)
 async def delete_client(
-    request: Request, client: ClientDep, clients: ClientsDep, name: Annotated[str, Form(max_length=200)] = ""
+    request: Request,
+    client: ClientDep,
+    clients: ClientsDep,
+    asker: Asker,
+    database: DatabaseDep,
+    erasures: ErasuresDep,
+    name: Annotated[str, Form(max_length=200)] = "",
 ) -> Response:
     """Have the client deleted when the name was typed."""
     try:
@@ -280,4 +297,7 @@ async def delete_client(
         text = N_("That is not the name; nothing was deleted.")
         form = PageForm({"name": name}, {"name": translate(choose_language(request), text)})
         return show(request, "client_delete.html", {"client": client, "form": form}, here=HERE, status=422)
+    await note_client_deletion(
+        client.id, requested_by=asker.username, data=ClientData(database, client.id), erasures=erasures
+    )
     return redirect(request, "/admin", "client-deleted")

@@ -62,6 +62,9 @@ FLASHES: dict[str, Label] = {
         "link",
         "green",
     ),
+    "erasure-asked": Label(
+        N_("It was erased here; the runner's and the AI provider's part follow in a few seconds."), "eraser", "green"
+    ),
     "cleanup-asked": Label(
         N_("The cleanup starts in a few seconds: its record is the first of the list."), "eraser", "green"
     ),
@@ -139,4 +142,10 @@ CLEANUP_STATES: dict[str, Label] = {
     "done": Label(N_("Done"), "circle-check", "green"),
     "partial": Label(N_("Done in part"), "alert-triangle", "yellow"),
     "failed": Label(N_("Failed"), "circle-x", "red"),
+}
+
+ERASURE_STATES: dict[str, Label] = {
+    "requested": Label(N_("Being erased"), "loader", "azure"),
+    "waiting": Label(N_("Not done yet: it is tried again"), "clock", "yellow"),
+    "done": Label(N_("Erased"), "circle-check", "green"),
 }

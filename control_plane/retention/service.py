@@ -9,12 +9,15 @@ from control_plane.clients.repository import Clients
 from control_plane.conversations.repository import Conversations
 from control_plane.database import Database
 from control_plane.errors import NotFound
+from control_plane.mail.repository import Mails
 from control_plane.retention.models import CleanupRun, Counts, Failure, RunState
 from control_plane.retention.repository import CleanupRuns
 from control_plane.sessions.repository import Sessions
 from tenant_runner.contract import PurgeReport
 
 logger = logging.getLogger(__name__)
+
+MAILS_KEPT = timedelta(days=30)
 
 Purge = Callable[[Client, datetime], Awaitable[PurgeReport]]
 
@@ -63,6 +66,7 @@ async def run_requested(*, database: Database, clients: Clients, runs: CleanupRu
     if run is None:
         return None
     counts, failures = Counts(qr_codes=await Sessions(database).delete_expired_codes(now)), []
+    await Mails(database).delete_finished(now - MAILS_KEPT)
     everyone = [client for client in await clients.list() if client.deleting_since is None]
     for client in everyone:
         cutoff = now - timedelta(hours=client.retention_hours)

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from datetime import datetime
 
 from control_plane.runners.gateway import RunnerGateway, RunnerUnreachable
 from control_plane.runners.launchers.base import UP, Launcher, ProcessState
@@ -15,7 +14,7 @@ PRESENT = UP | {ProcessState.STOPPING}
 
 
 async def purge_client(
-    client_id: str, before: datetime | None, *, launcher: Launcher, gateway: RunnerGateway
+    client_id: str, request: PurgeRequest, *, launcher: Launcher, gateway: RunnerGateway
 ) -> PurgeReport:
     """Purge through the runner if its process runs, else by a process of the launcher's.
 
@@ -28,9 +27,9 @@ async def purge_client(
     ends = time.monotonic() + START_PATIENCE_S
     while (await launcher.get(client_id)).state in PRESENT:
         try:
-            return await gateway.purge(PurgeRequest(before=before))
+            return await gateway.purge(request)
         except RunnerUnreachable:
             if time.monotonic() > ends:
                 raise
             await asyncio.sleep(RETRY_S)
-    return await launcher.purge(client_id, before)
+    return await launcher.purge(client_id, request)

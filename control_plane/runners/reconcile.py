@@ -30,6 +30,7 @@ from control_plane.runners.repository import Runners
 from control_plane.runners.starts import StartQueue, count_starting
 from control_plane.security import CannotDecrypt
 from control_plane.settings import Settings
+from tenant_runner.contract import PurgeRequest
 
 logger = logging.getLogger(__name__)
 
@@ -352,7 +353,7 @@ class Reconciler:
     async def _purge_everything(self, client_id: str) -> str | None:
         """Delete at the provider what the journal lists; what went wrong in plain words."""
         try:
-            report = await self.launcher.purge(client_id, None)
+            report = await self.launcher.purge(client_id, PurgeRequest())
         except LauncherRefused as error:
             return str(error)
         if not report.failed:

@@ -9,6 +9,7 @@ from typing import Any
 from control_plane.clients.models import Client
 from control_plane.clients.repository import Clients
 from control_plane.conversations.repository import Conversations
+from control_plane.data_rights.repository import Erasures, Tombstones
 from control_plane.sessions.models import Session
 from control_plane.sessions.repository import ClientSession
 from tenant_runner.contract import (
@@ -41,6 +42,7 @@ async def accept(
     clients: Clients,
     session: ClientSession,
     conversations: Conversations,
+    erasures: Erasures,
     tell_of_link: TellOfLink,
     lost_after_s: float,
 ) -> DeliveryReceipt:
@@ -50,6 +52,7 @@ async def accept(
     What is not done within `ACCEPT_BUDGET_S` is left to the next delivery; the receipt says how far it got.
 
     Args:
+        erasures: of this client.
         tell_of_link: told of each new link with the phone's digits and the moment; may be told of one twice.
         lost_after_s: an instance that was silent for so many seconds gives way to any other.
     """
@@ -57,10 +60,13 @@ async def accept(
     through = known.accepted_through if known.journal_id == delivery.journal_id else 0
     accepted = through
     newest: datetime | None = None
+    erased = await erasures.tombstones(client.id, datetime.now(UTC)) if delivery.events else Tombstones([])
     ends = time.monotonic() + ACCEPT_BUDGET_S
     for event in delivery.events:
         if event.sequence > through:
-            await _apply(event, session=session, conversations=conversations)
+            # What was erased does not come back with an event that was on its way.
+            if not erased.cover(getattr(event.payload, "chat_id", None), event.timestamp):
+                await _apply(event, session=session, conversations=conversations)
             accepted = max(accepted, event.sequence)
             if isinstance(event.payload, MessageRecorded):
                 newest = max(newest or event.payload.sent_at, event.payload.sent_at)

@@ -143,4 +143,9 @@ CREATE TABLE sends (at REAL NOT NULL);
 CREATE INDEX sends_by_time ON sends (at);
 """
 
-MIGRATIONS = (_VERSION_1, _VERSION_2)
+# `erased` has the moments at which chats were erased, each under a salted hash: whose they were is not kept.
+_VERSION_3 = """
+CREATE TABLE erased (chat_hash TEXT PRIMARY KEY, before REAL NOT NULL) WITHOUT ROWID;
+"""
+
+MIGRATIONS = (_VERSION_1, _VERSION_2, _VERSION_3)

@@ -5,7 +5,7 @@ import sqlite3
 from dataclasses import dataclass, replace
 
 from tenant_runner.contract import ThreadChanged
-from tenant_runner.journal.database import Database, now, to_datetime
+from tenant_runner.journal.database import Database, marks, now, to_datetime
 from tenant_runner.journal.outbox import Outbox
 
 
@@ -128,6 +128,24 @@ class Threads:
             key_fingerprint,
         )
         return [_remote(row) for row in rows]
+
+    async def remote_of(self, chat_ids: tuple[str, ...]) -> list[RemoteConversation]:
+        """Conversations of some chats that exist at the provider, oldest first."""
+        rows = await self._database.rows(
+            f"SELECT * FROM remote_conversations WHERE chat_id IN ({marks(chat_ids)}) ORDER BY last_activity_at",  # noqa: S608 (marks)
+            *chat_ids,
+        )
+        return [_remote(row) for row in rows]
+
+    async def erase(self, chat_ids: tuple[str, ...]) -> int:
+        """Drop the threads of chats; returns how many. Conversations at the provider stay listed until they are gone.
+
+        Nobody is told: whoever erases a chat erases it on the other side too.
+        """
+        return await self._database.run(
+            f"DELETE FROM threads WHERE chat_id IN ({marks(chat_ids)})",  # noqa: S608 (marks)
+            *chat_ids,
+        )
 
     async def gone(self, conversation_id: str) -> None:
         """The provider has it no more: strike it off the list; a thread that used it is built again when needed."""

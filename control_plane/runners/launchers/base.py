@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from tenant_runner.contract import PurgeReport
+from tenant_runner.contract import PurgeReport, PurgeRequest
 
 
 class ProcessState(StrEnum):
@@ -113,11 +113,8 @@ class Launcher(ABC):
         """Stop the process, forget its program and delete its logs."""
 
     @abstractmethod
-    async def purge(self, client_id: str, before: datetime | None) -> PurgeReport:
-        """Run the runner's own purge where its files are, beside the process or without it.
-
-        It deletes what is older than `before`; None deletes everything.
-        """
+    async def purge(self, client_id: str, request: PurgeRequest) -> PurgeReport:
+        """Run the runner's own purge where its files are, beside the process or without it."""
 
     @abstractmethod
     async def logs(self, client_id: str, max_bytes: int = 16_384) -> str:

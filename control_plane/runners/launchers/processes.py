@@ -5,13 +5,12 @@ import contextlib
 import os
 import signal
 from collections.abc import Collection, Sequence
-from datetime import datetime
 
 import psutil
 from pydantic import ValidationError
 
 from control_plane.runners.launchers.base import LauncherRefused
-from tenant_runner.contract import PurgeReport
+from tenant_runner.contract import PurgeReport, PurgeRequest
 
 LEFTOVER_GRACE_S = 5.0
 
@@ -43,25 +42,28 @@ def end_leftovers(commands: Collection[Sequence[str]], *, parent: int) -> list[i
     return [process.pid for process in leftovers]
 
 
-async def run_purge(command: Sequence[str], before: datetime | None, *, deadline_s: float) -> PurgeReport:
+async def run_purge(command: Sequence[str], request: PurgeRequest, *, deadline_s: float) -> PurgeReport:
     """Run a runner's purge command; its report is the last line that it prints, its log goes where ours goes.
 
     Raises:
         LauncherRefused: it could not be run, failed, took too long or printed no report.
     """
-    scope = ["--everything"] if before is None else ["--before", before.isoformat()]
+    scope = ["--everything"] if request.before is None else ["--before", request.before.isoformat()]
+    if request.chat_ids:
+        # Which ones by standard input: they are phone numbers, and a command line is for everybody to read.
+        scope.append("--chats")
     try:
         process = await asyncio.create_subprocess_exec(
             *command,
             *scope,
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             start_new_session=True,
         )
     except OSError as error:
         raise LauncherRefused(f"the purge could not be run: {error.strerror}") from error
     try:
-        output, _ = await asyncio.wait_for(process.communicate(), deadline_s)
+        output, _ = await asyncio.wait_for(process.communicate("\n".join(request.chat_ids).encode()), deadline_s)
     except TimeoutError as error:
         raise LauncherRefused(f"the purge did not end within {deadline_s:g} s") from error
     finally:

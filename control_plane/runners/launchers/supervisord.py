@@ -26,7 +26,7 @@ from control_plane.runners.launchers.base import (
 from control_plane.runners.launchers.processes import end_leftovers, run_purge
 from control_plane.runners.launchers.program_file import ANSWERS, CLIENT_ID, name_program, render_program
 from control_plane.runners.launchers.supervisord_rpc import SupervisordFault, SupervisordRpc
-from tenant_runner.contract import PurgeReport
+from tenant_runner.contract import PurgeReport, PurgeRequest
 
 logger = logging.getLogger(__name__)
 
@@ -246,10 +246,10 @@ class SupervisordLauncher(Launcher):
                 raise LauncherRefused(f"the process did not stop within {self._stop_seconds + STOP_MARGIN_S:g} s")
             await asyncio.sleep(POLL_S)
 
-    async def purge(self, client_id: str, before: datetime | None) -> PurgeReport:
+    async def purge(self, client_id: str, request: PurgeRequest) -> PurgeReport:
         """A process of its own on this machine, ended when it takes too long."""
         name_program(client_id)
-        return await run_purge((*self._purge, client_id), before, deadline_s=PURGE_DEADLINE_S)
+        return await run_purge((*self._purge, client_id), request, deadline_s=PURGE_DEADLINE_S)
 
     # ------------------------------------------------------------------------------------------ look
 

@@ -78,8 +78,7 @@ class ProfileCopy:
             shutil.rmtree(target, ignore_errors=True)
             self._home.mkdir(mode=0o700, exist_ok=True)
             began = time.monotonic()
-            with _standing_still(self._profile):
-                shutil.copytree(self._profile, target, symlinks=True, ignore=_LEFT_OUT)
+            _copy(self._profile, target)
             stood_still_s = time.monotonic() - began
             size = _write_through(target)
             self._remember(_Good(place=place, phone=phone, taken_at=datetime.now(UTC)))
@@ -134,6 +133,23 @@ class ProfileCopy:
             file.flush()
             os.fsync(file.fileno())
         new.replace(self._note)
+
+
+def copy_profile(profile: Path, target: Path) -> None:
+    """Copy a profile as it is at one moment; its browser may run and stands still for that moment.
+
+    Raises:
+        CopyFailed: it could not be copied.
+    """
+    try:
+        _copy(profile, target)
+    except (OSError, shutil.Error, psutil.Error) as error:
+        raise CopyFailed(type(error).__name__) from error
+
+
+def _copy(profile: Path, target: Path) -> None:
+    with _standing_still(profile):
+        shutil.copytree(profile, target, symlinks=True, ignore=_LEFT_OUT)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import asyncio
 from http import HTTPStatus
 
 from control_plane.clients.models import Client, new_slug
+from control_plane.data_rights.repository import Erasures
 from control_plane.mail.repository import Mails
 from control_plane.sessions import service as sessions_service
 from control_plane.sessions.repository import ClientSession
@@ -79,6 +80,7 @@ async def link_phone(site: Site, client: Client) -> None:
         clients=site.clients,
         session=ClientSession(site.database, client.id),
         conversations=None,  # type: ignore[arg-type]  # no event is in it
+        erasures=Erasures(site.database, only=client.id),
         tell_of_link=tell,
         lost_after_s=45,
     )

@@ -1,6 +1,6 @@
 """A stand-in for a runner: behaves as the file `<directory>/<client id>` says (`steady` if there is none).
 
-Called as `program.py serve|purge <directory> <client id> [--before ISO | --everything]`.
+Called as `program.py serve|purge <directory> <client id> [--before ISO | --everything] [--chats]`.
 """
 
 import json
@@ -69,7 +69,8 @@ def purge(directory: Path, client_id: str, scope: list[str]) -> None:
     if behaviour == "purge fails":
         sys.exit(3)
     with (directory / f"{client_id}.purges").open("a") as purges:
-        purges.write(" ".join(scope) + "\n")
+        named = sys.stdin.read().split() if "--chats" in scope else []
+        purges.write(" ".join([*scope, *named]) + "\n")
     sys.stdout.write("a line before the report\n" + json.dumps({"messages": 3, "threads": 1}) + "\n")
 
 

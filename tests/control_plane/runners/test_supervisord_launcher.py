@@ -13,6 +13,7 @@ import pytest
 from control_plane.runners.launchers.base import LauncherRefused, LauncherUnavailable, ProcessState, RunnerSpec
 from control_plane.runners.launchers.program_file import name_program
 from control_plane.runners.launchers.supervisord import SupervisordLauncher
+from tenant_runner.contract import PurgeRequest
 from tests.conftest import wait_for
 from tests.control_plane.runners.conftest import Supervisord
 
@@ -290,12 +291,14 @@ async def test_many_at_once_do_not_disturb_each_other(supervisord: Supervisord, 
 async def test_the_purge_runs_without_the_process_and_reports(
     supervisord: Supervisord, launcher: SupervisordLauncher
 ) -> None:
-    report = await launcher.purge("acme", datetime(2026, 11, 1, tzinfo=UTC))
+    report = await launcher.purge("acme", PurgeRequest(before=datetime(2026, 11, 1, tzinfo=UTC)))
     assert (report.messages, report.threads) == (3, 1)
-    await launcher.purge("acme", None)
+    await launcher.purge("acme", PurgeRequest())
+    await launcher.purge("acme", PurgeRequest(chat_ids=("1@c.us", "2@lid")))
     assert (supervisord.runners / "acme.purges").read_text().splitlines() == [
         "--before 2026-11-01T00:00:00+00:00",
         "--everything",
+        "--everything --chats 1@c.us 2@lid",
     ]
 
 
@@ -304,11 +307,11 @@ async def test_a_purge_that_fails_or_hangs_is_said_and_leaves_no_process(
 ) -> None:
     supervisord.behave("acme", "purge fails")
     with pytest.raises(LauncherRefused, match="status 3"):
-        await launcher.purge("acme", None)
+        await launcher.purge("acme", PurgeRequest())
     monkeypatch.setattr("control_plane.runners.launchers.supervisord.PURGE_DEADLINE_S", 1.0)
     supervisord.behave("acme", "purge hangs")
     with pytest.raises(LauncherRefused, match="did not end"):
-        await launcher.purge("acme", None)
+        await launcher.purge("acme", PurgeRequest())
     assert supervisord.processes() == []
 
 

@@ -1,0 +1,1 @@
+"""Backup and restore of a whole installation, typed by an operator: `scripts/backup`, `scripts/restore`."""
