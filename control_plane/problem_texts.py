@@ -20,6 +20,8 @@ PROBLEM_TEXTS = (
     N_("Another number is expected on this link; write that one, or ask the agency to change it."),
     N_("The assistant is paused"),
     N_("The assistant is paused; the agency can connect it again."),
+    N_("Replaced by a later process"),
+    N_("A later process works for this client; this one must stop."),
     N_("No such cleanup"),
     N_("There is no such cleanup."),
     N_("The database does not answer"),

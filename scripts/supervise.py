@@ -256,6 +256,8 @@ def main() -> None:
 
     settings = read_settings()
     with_sandbox = is_on(settings.setdefault("FLAME_SANDBOX", "on"))
+    # To try the platform it runs wherever it can, and says how well its runners are walled off.
+    settings.setdefault("FLAME_ISOLATION", "best" if with_sandbox else "strict")
     embedded = "MONGODB_URI" not in settings
     settings |= {"FLAME_DATA_DIRECTORY": str(VAR), "FLAME_SUPERVISOR_SOCKET": str(SOCKET)}
     # The processes below, and the sandbox's settings, see exactly what the platform's processes will see.
