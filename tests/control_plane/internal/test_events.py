@@ -112,6 +112,7 @@ async def test_a_delivery_that_comes_twice_is_recorded_once(site: Site) -> None:
 
 async def test_deliveries_that_overlap_record_each_message_once(site: Site) -> None:
     runner = site.runner(await site.create())
+    await runner.start()
     events = [message(number, f"id-{number}") for number in range(1, 21)]
     receipts = await asyncio.gather(*(runner.deliver(*events) for _ in range(4)))
     assert {receipt(response)["accepted_through"] for response in receipts} == {20}
