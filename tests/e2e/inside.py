@@ -38,7 +38,8 @@ def connect(path: Path) -> str:
 
 
 def see_processes() -> str:
-    lines = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline")]
+    # Its own command line has the names of all that it tries.
+    lines = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.parent.name != str(os.getpid())]
     seen = [line for line in lines if OTHER.encode() in line or b"control_plane" in line or b"supervisord" in line]
     if not seen:
         raise PermissionError("none of others")
