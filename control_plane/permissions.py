@@ -13,7 +13,7 @@ from fastapi.routing import iter_route_contexts
 from starlette.routing import BaseRoute, compile_path
 
 from control_plane.accounts.roles import AGENCY_ROLES, EVERY_ROLE, Role
-from tenant_runner.contract import CONFIG_PATH, EVENTS_PATH
+from tenant_runner.contract import CONFIG_PATH, EVENTS_PATH, START_PATH
 
 
 class Opens(StrEnum):
@@ -94,6 +94,7 @@ RULES: tuple[Rule, ...] = (
         f"POST {_API_LANDING}/link-code",
     ),
     # Runners
+    Rule("POST", START_PATH, opens=Opens.RUNNER_TOKEN),
     Rule("GET", CONFIG_PATH, opens=Opens.RUNNER_TOKEN),
     Rule("POST", EVENTS_PATH, opens=Opens.RUNNER_TOKEN),
     # One's own account

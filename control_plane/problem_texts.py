@@ -26,6 +26,8 @@ PROBLEM_TEXTS = (
     N_("There is no such erasure."),
     N_("The confirmation does not match"),
     N_("What was typed does not confirm it; nothing was erased."),
+    N_("Replaced by a later process"),
+    N_("A later process works for this client; this one must stop."),
     N_("No such cleanup"),
     N_("There is no such cleanup."),
     N_("The idempotency key was used already"),

@@ -26,12 +26,13 @@ from control_plane.mail.repository import Mails
 from control_plane.retention import service as retention_service
 from control_plane.retention.repository import CleanupRuns
 from control_plane.runners.gateway import RunnerGateway
-from control_plane.runners.launchers import open_launcher
+from control_plane.runners.launchers import open_launcher, probe_walls
 from control_plane.runners.launchers.base import Launcher, LauncherUnavailable
-from control_plane.runners.models import Heard
+from control_plane.runners.launchers.isolation import Walls
+from control_plane.runners.models import Heard, Isolation
 from control_plane.runners.purge import purge_client
 from control_plane.runners.reconcile import Reconciler
-from control_plane.runners.repository import Runners
+from control_plane.runners.repository import Runners, set_isolation
 from control_plane.security import Cipher, open_cipher
 from control_plane.sessions.repository import Sessions
 from control_plane.settings import Settings
@@ -55,9 +56,11 @@ class Context:
     database: Database
     launcher: Launcher
     cipher: Cipher
+    walls: Walls
     reconciler: Reconciler = field(init=False)
     seen: object = field(default=None)
     reconciled_at: float = field(default=float("-inf"))
+    has_told_walls: bool = field(default=False)
 
     def __post_init__(self) -> None:
         self.reconciler = Reconciler(
@@ -93,6 +96,15 @@ async def reconcile_runners(context: Context) -> None:
         await context.reconciler.reconcile(clients, heard)
     except LauncherUnavailable as error:
         logger.warning("supervisord did not answer", extra={"error": str(error)})
+
+
+async def tell_walls(context: Context) -> None:
+    """Once: what the portal says of the runners' isolation."""
+    if not context.has_told_walls:
+        walls = context.walls
+        told = Isolation(level=walls.level, is_enough=walls.is_enough, reason=walls.reason)
+        await set_isolation(told, database=context.database)
+        context.has_told_walls = True
 
 
 async def deliver_mail(context: Context) -> None:
@@ -142,6 +154,7 @@ class Job:
 
 JOBS = (
     Job("reconcile runners", LOOK_S, reconcile_runners),
+    Job("tell isolation", LOOK_S, tell_walls),
     Job("deliver mail", 2.0, deliver_mail),
     Job("clean up", LOOK_S, clean_up),
     Job("erase", 2.0, erase),
@@ -163,8 +176,9 @@ async def serve(settings: Settings) -> None:
         loop.add_signal_handler(number, stop.set)
     client = connect(settings)
     database = client[settings.database_name]
-    launcher = open_launcher(settings)
-    context = Context(settings, database, launcher, open_cipher(settings))
+    walls = await asyncio.to_thread(probe_walls, settings)
+    launcher = open_launcher(settings, walls)
+    context = Context(settings, database, launcher, open_cipher(settings), walls)
     holder = f"{socket.gethostname()}:{os.getpid()}"
     indexes = asyncio.create_task(ensure_indexes_in_time(database))
     try:

@@ -65,6 +65,9 @@ class Settings(BaseSettings):
     runner_timeout_s: float = 30.0
     heartbeat_lost_s: float = 45.0
     parallel_starts: int | None = Field(default=None, ge=1)
+    chromium: Path | None = None
+    isolation: Literal["strict", "best", "off"] = "strict"
+    first_account: int = Field(default=1_900_000_000, ge=1_000, le=4_294_000_000)
 
     # Conversations
     debounce_s: float = 5.0

@@ -1,12 +1,18 @@
 """`python -m tenant_runner serve|purge|backup --client <id>`."""
 
+import signal
+import sys
+
+if __name__ == "__main__":
+    # supervisord's word to stop (see `serve`) would be lost during the second that the imports take.
+    signal.signal(signal.SIGWINCH, lambda *_: sys.exit(0))
+
 import argparse
 import asyncio
 import logging
 import os
 import re
 import sqlite3
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +21,7 @@ from tenant_runner.assistants.base import Assistant
 from tenant_runner.backup import copy_files
 from tenant_runner.channels.whatsapp_web.profile_copy import CopyFailed
 from tenant_runner.contract import PurgeReport, RunnerCredentials
-from tenant_runner.control_plane_client import ControlPlaneAway, ControlPlaneClient
+from tenant_runner.control_plane_client import ControlPlaneAway, ControlPlaneClient, Replaced
 from tenant_runner.credentials import AlreadyRunning, CannotStart, only_process, read_credentials
 from tenant_runner.journal import Journal
 from tenant_runner.logs import configure_logs
@@ -27,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 EXIT_CANNOT_START = 1
 EXIT_ALREADY_RUNNING = 3
+# For supervisord an end like that of a wrong configuration (78): two processes must not push each other out for ever.
+EXIT_REPLACED = 79
 PURGE_BUDGET_S = 120.0
 # A predecessor that was told to stop takes up to ten seconds.
 LOCK_WAIT_S = {"serve": 10.0, "purge": 1.0}
@@ -114,6 +122,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (OSError, sqlite3.Error, CopyFailed) as error:
         logger.error("files not copied", extra={"cause": str(error) or type(error).__name__})
         return EXIT_CANNOT_START
+    except Replaced as error:
+        logger.warning("runner was replaced", extra={"cause": str(error)})
+        return EXIT_REPLACED
     except CannotStart as error:
         logger.error("runner cannot start", extra={"cause": str(error)})
         return EXIT_CANNOT_START

@@ -10,9 +10,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+START_PATH = "/internal/runner/start"
 CONFIG_PATH = "/internal/runner/config"
 EVENTS_PATH = "/internal/runner/events"
 TOKEN_HEADER = "X-Api-Key"  # noqa: S105 - the name of a header
+REPLACED_PROBLEM = "/problems/runner-replaced"
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 MAX_TEXT_CHARS = 65_536
 MAX_EVENTS_PER_DELIVERY = 200
@@ -121,6 +123,16 @@ class RunnerConfig(_Model):
     loop_limit: int = Field(default=8, ge=0)
     pacing: Pacing = Pacing()
     memory_limit_mb: int | None = Field(default=None, ge=1)
+
+
+class RunnerStart(_Model):
+    """Answer of `POST /internal/runner/start`, which each process of a runner calls once, before all else.
+
+    Attributes:
+        fence: greater than that of every earlier process of the client; what those deliver is refused from now on.
+    """
+
+    fence: int = Field(ge=1)
 
 
 class RunnerCredentials(_Model):
@@ -340,13 +352,16 @@ class Delivery(_Model):
     """What a runner posts to `EVENTS_PATH`: events, oldest first (none makes a heartbeat), and its session now.
 
     Attributes:
-        instance: names this run of the process; a newer instance's session replaces an older one's.
-        started_at: when this instance started; decides which instance is newer.
+        instance: names this run of the process.
+        fence: what this run was given at its start (`RunnerStart`). When a later one was given a greater one, the
+            delivery is refused with 409 and `REPLACED_PROBLEM`, and this run has to end.
+        started_at: when this instance started.
         memory_bytes: PSS of the runner's whole process tree, None when not measured yet.
         journal_id: names the journal that numbered the events; a new journal starts again at 1.
     """
 
     instance: str
+    fence: int = Field(ge=1)
     started_at: datetime
     journal_id: str
     config_revision: int

@@ -13,11 +13,14 @@ from tenant_runner.contract import (
     CONFIG_PATH,
     EVENTS_PATH,
     MAX_EVENTS_PER_DELIVERY,
+    REPLACED_PROBLEM,
+    START_PATH,
     TOKEN_HEADER,
     Delivery,
     DeliveryReceipt,
     RunnerConfig,
     RunnerCredentials,
+    RunnerStart,
     SessionChanged,
     SessionState,
 )
@@ -37,16 +40,40 @@ class ControlPlaneAway(Exception):
     """It did not answer, or not as agreed."""
 
 
+class Replaced(Exception):
+    """A later process works for this client: this one must end, and not be started again at once."""
+
+
 class ControlPlaneClient:
-    """The two calls of the internal API."""
+    """The calls of the internal API.
+
+    Attributes:
+        fence: this process's, 0 until it has one.
+    """
 
     def __init__(self, credentials: RunnerCredentials) -> None:
+        self.fence = 0
         self._http = httpx2.AsyncClient(
             base_url=credentials.control_plane_url,
             headers={TOKEN_HEADER: credentials.token.get_secret_value()},
             timeout=TIMEOUT_S,
             trust_env=False,
         )
+
+    async def start(self) -> None:
+        """Take this client's work over from any earlier process.
+
+        Raises:
+            ControlPlaneAway: ask again later.
+        """
+        try:
+            response = await self._http.post(START_PATH)
+            response.raise_for_status()
+            self.fence = RunnerStart.model_validate_json(response.content).fence
+        except httpx2.HTTPError as error:
+            raise ControlPlaneAway(_words(error)) from error
+        except ValidationError:
+            raise ControlPlaneAway("its answer could not be read") from None
 
     async def fetch_config(self) -> RunnerConfig:
         """The configuration now.
@@ -65,10 +92,12 @@ class ControlPlaneClient:
             raise ControlPlaneAway(f"the configuration has {error.error_count()} errors") from None
 
     async def wait_for_config(self) -> RunnerConfig:
-        """The configuration, however long the control plane is away."""
+        """Take the work over and get the configuration, however long the control plane is away."""
         attempt = 0
         while True:
             try:
+                if not self.fence:
+                    await self.start()
                 return await self.fetch_config()
             except ControlPlaneAway as error:
                 delay_s = _backoff(attempt)
@@ -81,11 +110,14 @@ class ControlPlaneClient:
 
         Raises:
             ControlPlaneAway: nothing is known to be stored.
+            Replaced: nothing was stored, and nothing will be.
         """
         try:
             response = await self._http.post(
                 EVENTS_PATH, content=delivery.model_dump_json(), headers={"Content-Type": "application/json"}
             )
+            if response.status_code == httpx2.codes.CONFLICT and REPLACED_PROBLEM in response.text:
+                raise Replaced("a later process works for this client")
             response.raise_for_status()
             return DeliveryReceipt.model_validate_json(response.content)
         except httpx2.HTTPError as error:
@@ -139,7 +171,11 @@ class Courier:
         self._outbox.news.set()
 
     async def run(self) -> None:
-        """Deliver for ever."""
+        """Deliver for ever.
+
+        Raises:
+            Replaced: see `ControlPlaneClient.deliver`.
+        """
         failures = 0
         while True:
             try:
@@ -150,6 +186,8 @@ class Courier:
                 await asyncio.sleep(_backoff(failures))
                 failures += 1
                 continue
+            except Replaced:
+                raise
             except Exception:
                 logger.exception("delivery broke")
                 await asyncio.sleep(LONGEST_BACKOFF_S)
@@ -166,6 +204,7 @@ class Courier:
         events = await self._outbox.next(MAX_EVENTS_PER_DELIVERY)
         delivery = Delivery(
             instance=self._instance,
+            fence=self._client.fence,
             started_at=self._started_at,
             journal_id=self._journal_id,
             config_revision=self._revision(),
@@ -198,5 +237,5 @@ class Courier:
         try:
             async with asyncio.timeout(LAST_DELIVERY_S):
                 await self._deliver_once()
-        except (ControlPlaneAway, TimeoutError):
+        except (ControlPlaneAway, Replaced, TimeoutError):
             return

@@ -21,9 +21,14 @@ def measure_tree(process: psutil.Process | None = None) -> int:
     total = 0
     for each in (root, *root.children(recursive=True)):
         with suppress(psutil.Error):
-            info = each.memory_full_info()
-            # Elsewhere than on Linux nothing tells how shared pages are shared.
-            total += getattr(info, "pss", 0) or info.uss
+            try:
+                info = each.memory_full_info()
+                # Elsewhere than on Linux nothing tells how shared pages are shared.
+                total += getattr(info, "pss", 0) or info.uss
+            except psutil.AccessDenied:
+                # A browser's process in its own sandbox tells no more than this.
+                sizes = each.memory_info()
+                total += sizes.rss - getattr(sizes, "shared", 0)
     return total
 
 

@@ -54,10 +54,11 @@ async def bind(port: int) -> socket.socket:
 
 
 async def serve(settings: RunnerSettings, credentials: RunnerCredentials) -> None:
-    """Serve one client; returns within 10 s of SIGTERM or SIGINT, with nothing left running."""
+    """Serve one client; returns within 10 s of SIGTERM, SIGINT or SIGWINCH, with nothing left running."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    # SIGWINCH: what stands between supervisord and this process (bubblewrap) dies of the others, and this one with it.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGWINCH):
         loop.add_signal_handler(number, stopping.set)
     listener = await bind(credentials.port)
     journal = await Journal.open(settings.client_directory(credentials.client_id) / JOURNAL_FILE)

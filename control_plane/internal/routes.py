@@ -1,6 +1,7 @@
 """The runners' API: configuration out, events in. A token opens one client's data and nothing else."""
 
 import json
+import logging
 from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -17,7 +18,18 @@ from control_plane.mail import service as mail_service
 from control_plane.security import hash_token
 from control_plane.sessions import service as sessions_service
 from control_plane.sessions.repository import ClientSession
-from tenant_runner.contract import CONFIG_PATH, EVENTS_PATH, TOKEN_HEADER, Delivery, DeliveryReceipt, RunnerConfig
+from tenant_runner.contract import (
+    CONFIG_PATH,
+    EVENTS_PATH,
+    START_PATH,
+    TOKEN_HEADER,
+    Delivery,
+    DeliveryReceipt,
+    RunnerConfig,
+    RunnerStart,
+)
+
+logger = logging.getLogger(__name__)
 
 router = APIRouter(tags=["runners"], include_in_schema=False)
 
@@ -47,6 +59,14 @@ async def authenticate_runner(
 RunnersClient = Annotated[Client, Depends(authenticate_runner)]
 
 
+@router.post(START_PATH)
+async def start_runner(client: RunnersClient, database: DatabaseDep) -> RunnerStart:
+    """Let a process of the runner take over; what an earlier one delivers from now on is refused."""
+    fence = await ClientSession(database, client.id).hand_out_fence()
+    logger.info("runner took over", extra={"client_id": client.id, "fence": fence})
+    return RunnerStart(fence=fence)
+
+
 @router.get(CONFIG_PATH)
 async def show_config(client: RunnersClient, cipher: CipherDep, settings: SettingsDep) -> Response:
     """The runner's configuration, its secrets in the clear."""
@@ -61,7 +81,6 @@ async def accept_events(
     clients: ClientsDep,
     database: DatabaseDep,
     mails: MailsDep,
-    settings: SettingsDep,
 ) -> DeliveryReceipt:
     """Take in events and the session's snapshot."""
 
@@ -72,11 +91,10 @@ async def accept_events(
         delivery,
         client=client,
         clients=clients,
-        session=ClientSession(database, client.id),
+        session=ClientSession(database, client.id, fence=delivery.fence),
         conversations=Conversations(database, client.id),
         erasures=Erasures(database, only=client.id),
         tell_of_link=tell_of_link,
-        lost_after_s=settings.heartbeat_lost_s,
     )
 
 

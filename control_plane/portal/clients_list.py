@@ -23,9 +23,9 @@ from control_plane.mail import service as mail_service
 from control_plane.portal.client_form import ClientForm, blank_form, read_form, request_new_client
 from control_plane.portal.page import portal_router, render_part, show
 from control_plane.portal.texts import KEY_RESULTS, Label
-from control_plane.portal.views import Row, make_row, still, sum_up
+from control_plane.portal.views import Row, explain_isolation, make_row, still, sum_up
 from control_plane.runners.models import Runner
-from control_plane.runners.repository import Runners
+from control_plane.runners.repository import Runners, get_isolation
 from control_plane.security import CannotDecrypt, Cipher
 from control_plane.session_text import N_
 from control_plane.sessions.models import Session
@@ -62,7 +62,8 @@ class ClientList:
             for client in await self.clients.list()
         ]
         rows.sort(key=lambda row: not row.needs_attention)
-        return {"rows": rows, "totals": sum_up(rows)}
+        isolation = await get_isolation(database=self.database)
+        return {"rows": rows, "totals": sum_up(rows), "walls": explain_isolation(isolation)}
 
 
 def _get_list(clients: ClientsDep, database: DatabaseDep, settings: SettingsDep, cipher: CipherDep) -> ClientList:
@@ -91,7 +92,9 @@ async def send_events(request: Request, clients: ClientListDep) -> Response:
     async def look() -> tuple[object, Callable[[], str]]:
         context = await clients.load()
         rows: list[Row] = context["rows"]
-        return [still(row) for row in rows], lambda: render_part(request, "clients_live.html", context)
+        return ([still(row) for row in rows], context["walls"]), lambda: render_part(
+            request, "clients_live.html", context
+        )
 
     return stream(request, look)
 

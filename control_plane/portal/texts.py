@@ -149,3 +149,28 @@ ERASURE_STATES: dict[str, Label] = {
     "waiting": Label(N_("Not done yet: it is tried again"), "clock", "yellow"),
     "done": Label(N_("Erased"), "circle-check", "green"),
 }
+
+# Walls around runners that are not the strongest, by their level.
+ISOLATION: dict[str, Label] = {
+    "none": Label(
+        N_("The clients' assistants are not isolated from each other"),
+        "alert-triangle",
+        "red",
+        N_(
+            "Each one runs a browser. Without walls around it, a break-in through one of them reaches the data of all "
+            "clients. That is enough to try the platform, not for real clients."
+        ),
+    ),
+    "bubblewrap": Label(
+        N_("The clients' assistants are isolated, but share one system account"),
+        "alert-triangle",
+        "orange",
+        N_("Each one sees its own files and processes only. With an account each they would be safer still."),
+    ),
+    "refused": Label(
+        N_("No assistant starts: this machine does not allow the isolation that the settings demand"),
+        "alert-triangle",
+        "red",
+        N_("Nothing is lost: messages wait on WhatsApp. The assistants start by themselves once it is allowed."),
+    ),
+}

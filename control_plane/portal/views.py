@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 from control_plane.clients.models import Client, Wanted
 from control_plane.mail.models import Mail, MailState
-from control_plane.portal.texts import MAIL_STATES, PROCESS_STATES
+from control_plane.portal.texts import ISOLATION, MAIL_STATES, PROCESS_STATES, Label
 from control_plane.retention.models import CleanupRun, RunState
-from control_plane.runners.models import Runner, RunnerState
+from control_plane.runners.models import Isolation, Runner, RunnerState
 from control_plane.session_text import (
     ASSISTANT_PROBLEMS,
     KEY_LOST,
@@ -147,6 +147,13 @@ def still(row: Row) -> Row:
     session = row.session
     quiet = {"heard_at": None, "last_round_trip_at": None, "memory_bytes": None, "updated_at": row.client.created_at}
     return replace(row, session=session.model_copy(update={**quiet, "accepted_through": 0}))
+
+
+def explain_isolation(isolation: Isolation | None) -> tuple[Label, str] | None:
+    """What an admin must know of the walls around runners, and the machine's own words; None when all is well."""
+    if isolation is None or not isolation.reason:
+        return None
+    return ISOLATION[str(isolation.level) if isolation.is_enough else "refused"], isolation.reason
 
 
 def _since(client: Client, session: Session, situation: Situation) -> datetime | None:

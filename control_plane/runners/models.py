@@ -7,6 +7,7 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict
 
 from control_plane.runners.brake import Brake
+from control_plane.runners.launchers.isolation import Level
 
 
 class RunnerState(StrEnum):
@@ -34,6 +35,21 @@ class Heard:
 
     at: datetime
     is_starting: bool = False
+
+
+class Isolation(BaseModel):
+    """How runners are walled off on the machine that runs them, as it was probed last.
+
+    Attributes:
+        is_enough: False when the settings allow no runner behind these walls.
+        reason: why they are not the strongest, for operators; empty when they are.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    level: Level
+    is_enough: bool = True
+    reason: str = ""
 
 
 class Runner(BaseModel):

@@ -176,7 +176,7 @@ class Reconciler:
                 continue
             try:
                 self._write_credentials(client)
-                specs.append(RunnerSpec(client.id))
+                specs.append(RunnerSpec(client.id, client.port))
             except CannotDecrypt as error:
                 problems[client.id] = error.detail
             except OSError as error:

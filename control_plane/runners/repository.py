@@ -1,11 +1,14 @@
-"""The collection `runners`."""
+"""The collections `runners` and `machines`."""
 
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
 from control_plane.database import Database
-from control_plane.runners.models import Runner, RunnerState
+from control_plane.runners.models import Isolation, Runner, RunnerState
+
+# supervisord is on one machine; with more of them each will tell its own.
+MACHINE = "here"
 
 
 class Runners:
@@ -57,6 +60,18 @@ class Runners:
     async def delete(self, client_id: str) -> None:
         """Forget a runner."""
         await self._collection.delete_one({"_id": client_id})
+
+
+async def set_isolation(isolation: Isolation, *, database: Database) -> None:
+    """Store how runners are walled off now."""
+    values = isolation.model_dump(mode="json")
+    await database["machines"].update_one({"_id": MACHINE}, {"$set": {"isolation": values}}, upsert=True)
+
+
+async def get_isolation(*, database: Database) -> Isolation | None:
+    """How runners are walled off; None before the scheduler's first word."""
+    document = await database["machines"].find_one({"_id": MACHINE})
+    return Isolation.model_validate(document["isolation"]) if document else None
 
 
 def _rest(document: dict[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ class Session(BaseModel):
 
     Attributes:
         linked_phone: digits of the number that is linked, None once a code is shown again; a reconnection keeps it.
+        fence: the greatest number that was given to a process of the runner; what has a smaller one is refused.
         heard_at: the last delivery of the runner.
         updated_at: the last change that a page would show.
         assistant_problem: None when the assistant answers; else as in `AssistantStatusChanged`.
@@ -27,6 +28,7 @@ class Session(BaseModel):
     client_id: str
     instance: str | None = None
     instance_started_at: datetime | None = None
+    fence: int = 0
     config_revision: int = 0
     version: int = -1
     state: SessionState = SessionState.STOPPED

@@ -1,7 +1,11 @@
 """The collections `client_sessions`, `client_qr_codes` and `client_link_codes`."""
 
+import contextlib
 from datetime import UTC, datetime
 from typing import Any
+
+from pymongo import ReturnDocument
+from pymongo.errors import DuplicateKeyError
 
 from control_plane.database import Database, Document
 from control_plane.sessions.models import QRCode, Session, TypedCode
@@ -23,10 +27,18 @@ class Sessions:
         return sum([(await codes.delete_many({"expires_at": {"$lt": now}})).deleted_count for codes in self._codes])
 
 
-class ClientSession:
-    """One client's session."""
+class FenceOutdated(Exception):
+    """A later process of the client's runner was given a greater number; nothing was written."""
 
-    def __init__(self, database: Database, client_id: str) -> None:
+
+class ClientSession:
+    """One client's session; with a process's `fence` every write of the session is refused once a later one is known.
+
+    Methods that write raise `FenceOutdated` then.
+    """
+
+    def __init__(self, database: Database, client_id: str, *, fence: int | None = None) -> None:
+        self._fence = fence
         self._sessions = database["client_sessions"]
         self._codes = database["client_qr_codes"]
         self._link_codes = database["client_link_codes"]
@@ -36,6 +48,19 @@ class ClientSession:
         """The session; an empty one before the runner's first word."""
         document = await self._sessions.find_one({"_id": self.client_id})
         return _session(document) if document else Session(client_id=self.client_id)
+
+    async def hand_out_fence(self) -> int:
+        """A number greater than every earlier one."""
+        own = {"_id": self.client_id}
+        while True:
+            raised = await self._sessions.find_one_and_update(
+                own, {"$inc": {"fence": 1}}, return_document=ReturnDocument.AFTER
+            )
+            if raised is not None:
+                return int(raised["fence"])
+            # Its first one; made by another start at the same moment is as good.
+            with contextlib.suppress(DuplicateKeyError):
+                await self._sessions.insert_one({**own, "fence": 0})
 
     async def set(self, **values: Any) -> None:
         """Set fields and tell the pages."""
@@ -51,7 +76,14 @@ class ClientSession:
         await self._sessions.update_one({"_id": self.client_id}, update, upsert=True)
 
     async def _set(self, values: dict[str, Any]) -> None:
-        await self._sessions.update_one({"_id": self.client_id}, {"$set": values}, upsert=True)
+        document: dict[str, Any] = {"_id": self.client_id}
+        if self._fence is not None:
+            document["fence"] = {"$not": {"$gt": self._fence}}
+            values = values | {"fence": self._fence}
+        try:
+            await self._sessions.update_one(document, {"$set": values}, upsert=True)
+        except DuplicateKeyError as error:
+            raise FenceOutdated from error
 
     async def get_code(self, now: datetime) -> QRCode | None:
         """The code that can still be scanned."""

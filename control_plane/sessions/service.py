@@ -4,15 +4,18 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 
 from control_plane.clients.models import Client
 from control_plane.clients.repository import Clients
 from control_plane.conversations.repository import Conversations
 from control_plane.data_rights.repository import Erasures, Tombstones
+from control_plane.errors import Problem
 from control_plane.sessions.models import Session
-from control_plane.sessions.repository import ClientSession
+from control_plane.sessions.repository import ClientSession, FenceOutdated
 from tenant_runner.contract import (
+    REPLACED_PROBLEM,
     AssistantStatusChanged,
     ConversationStatusChanged,
     Delivery,
@@ -32,6 +35,15 @@ logger = logging.getLogger(__name__)
 # for more and more. Answered well before, with what is done so far, it catches up.
 ACCEPT_BUDGET_S = 5.0
 
+
+class RunnerReplaced(Problem):
+    """A later process works for this client; this one must stop."""
+
+    status = HTTPStatus.CONFLICT
+    type = REPLACED_PROBLEM
+    title = "Replaced by a later process"
+
+
 TellOfLink = Callable[[str, datetime], Awaitable[None]]
 
 
@@ -44,7 +56,6 @@ async def accept(
     conversations: Conversations,
     erasures: Erasures,
     tell_of_link: TellOfLink,
-    lost_after_s: float,
 ) -> DeliveryReceipt:
     """Apply a delivery: safe to repeat, in whole or in part.
 
@@ -54,9 +65,42 @@ async def accept(
     Args:
         erasures: of this client.
         tell_of_link: told of each new link with the phone's digits and the moment; may be told of one twice.
-        lost_after_s: an instance that was silent for so many seconds gives way to any other.
+        session: opened with the delivery's fence.
+
+    Raises:
+        RunnerReplaced: a later process of the client was started (409); nothing was applied.
     """
-    known = await session.get()
+    try:
+        known = await session.get()
+        if delivery.fence < known.fence:
+            raise FenceOutdated
+        return await _apply_all(
+            delivery,
+            known,
+            client=client,
+            clients=clients,
+            session=session,
+            conversations=conversations,
+            erasures=erasures,
+            tell_of_link=tell_of_link,
+        )
+    except FenceOutdated as error:
+        facts = {"client_id": client.id, "instance": delivery.instance, "fence": delivery.fence}
+        logger.warning("delivery of a replaced runner was refused", extra=facts)
+        raise RunnerReplaced from error
+
+
+async def _apply_all(
+    delivery: Delivery,
+    known: Session,
+    *,
+    client: Client,
+    clients: Clients,
+    session: ClientSession,
+    conversations: Conversations,
+    erasures: Erasures,
+    tell_of_link: TellOfLink,
+) -> DeliveryReceipt:
     through = known.accepted_through if known.journal_id == delivery.journal_id else 0
     accepted = through
     newest: datetime | None = None
@@ -78,22 +122,19 @@ async def accept(
     if accepted != through or known.journal_id != delivery.journal_id:
         await session.set(journal_id=delivery.journal_id, accepted_through=accepted)
     revision = client.revision
-    # A clock that was set back must not make a new instance look old for ever: a silent one has no rights.
-    silent = not known.is_fresh(lost_after_s, now)
-    if known.instance_started_at is None or delivery.started_at >= known.instance_started_at or silent:
-        is_news = await _store_session(delivery, known, session=session, now=now)
-        phone = delivery.session.phone
-        if is_news and delivery.session.state is SessionState.SCAN_QR_CODE and known.linked_phone:
-            await session.hear(linked_phone=None)
-        elif is_news and delivery.session.state is SessionState.WORKING and phone and phone != known.linked_phone:
-            # Only a new link binds: a phone that was just released stays so although it is still logged in.
-            bound = await clients.bind_phone(client.id, phone)
-            await clients.use_link(client.id, now)
-            revision = bound.revision if bound else revision
-            await tell_of_link(phone, delivery.session.since)
-            # Last: what a crash interrupts is done again with the next delivery.
-            await session.hear(linked_phone=phone)
-            logger.info("phone was linked", extra={"client_id": client.id, "bound": bound is not None})
+    is_news = await _store_session(delivery, known, session=session, now=now)
+    phone = delivery.session.phone
+    if is_news and delivery.session.state is SessionState.SCAN_QR_CODE and known.linked_phone:
+        await session.hear(linked_phone=None)
+    elif is_news and delivery.session.state is SessionState.WORKING and phone and phone != known.linked_phone:
+        # Only a new link binds: a phone that was just released stays so although it is still logged in.
+        bound = await clients.bind_phone(client.id, phone)
+        await clients.use_link(client.id, now)
+        revision = bound.revision if bound else revision
+        await tell_of_link(phone, delivery.session.since)
+        # Last: what a crash interrupts is done again with the next delivery.
+        await session.hear(linked_phone=phone)
+        logger.info("phone was linked", extra={"client_id": client.id, "bound": bound is not None})
     return DeliveryReceipt(accepted_through=accepted, config_revision=revision)
 
 

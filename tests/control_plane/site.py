@@ -122,15 +122,25 @@ class RunnerSide:
         self._http = site.visitor
         self.headers = {"X-Api-Key": token}
         self.started_at = datetime.now(UTC)
+        self.fence = 0
+
+    async def start(self) -> httpx2.Response:
+        """Take over, as a process that was started does."""
+        response = await self._http.post("/internal/runner/start", headers=self.headers)
+        self.fence = response.json().get("fence", 1)
+        return response
 
     async def config(self) -> httpx2.Response:
         return await self._http.get("/internal/runner/config", headers=self.headers)
 
     async def deliver(self, *events: dict[str, Any], **values: Any) -> httpx2.Response:
         """Deliver; `values` replace those of the delivery."""
+        if not self.fence and "fence" not in values:
+            await self.start()
         session = {"state": "STARTING", "reason": "preparing", "since": self.started_at.isoformat()}
         body: dict[str, Any] = {
             "instance": "first",
+            "fence": self.fence,
             "started_at": self.started_at.isoformat(),
             "journal_id": "journal",
             "config_revision": 1,

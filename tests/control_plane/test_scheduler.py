@@ -18,11 +18,12 @@ from control_plane.database import Database
 from control_plane.leases import SCHEDULER, Lease, Leases
 from control_plane.retention.models import CleanupRun, RunState
 from control_plane.retention.repository import CleanupRuns
-from control_plane.runners.launchers import open_launcher
+from control_plane.runners.launchers import open_launcher, probe_walls
 from control_plane.scheduler import Context, Job
 from control_plane.security import open_cipher
 from control_plane.settings import REPOSITORY, Settings
 from tests.conftest import find_free_port, wait_for
+from tests.control_plane.site import change
 
 
 class Start(Protocol):
@@ -218,8 +219,9 @@ async def test_a_job_that_fails_stops_neither_itself_nor_the_others(
     monkeypatch.setattr(scheduler, "JOBS", jobs)
     monkeypatch.setattr(scheduler, "STOP_DEADLINE_S", 0.2)
     settings.data_directory.mkdir(parents=True)
-    launcher = open_launcher(settings)
-    context = Context(settings, database, launcher, open_cipher(settings))
+    walls = probe_walls(change(settings, isolation="off"))
+    launcher = open_launcher(settings, walls)
+    context = Context(settings, database, launcher, open_cipher(settings), walls)
     running: set[asyncio.Task[None]] = set()
     apscheduler = scheduler._start_jobs(context, running)
     try:

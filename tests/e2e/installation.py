@@ -139,6 +139,14 @@ class Installation:
         return f"http://127.0.0.1:{self.ports['FLAME_PORT']}"
 
     @property
+    def socket(self) -> Path:
+        """supervisord's, wherever the start script put it."""
+        file = self.home / "supervisord.local.conf"
+        text = file.read_text() if file.exists() else ""
+        found = re.search(r"^file=(\S+\.sock)$", text, re.MULTILINE)
+        return Path(found[1]) if found else self.home / "var" / "supervisor" / "supervisor.sock"
+
+    @property
     def sandbox(self) -> str:
         return f"http://127.0.0.1:{self.ports['FLAME_SANDBOX_PORT']}"
 
@@ -169,15 +177,23 @@ class Installation:
         return found
 
     def runner(self, client_id: str) -> psutil.Process | None:
-        """The runner process of a client."""
+        """The runner process of a client, behind its walls if it has any."""
+        return next((p for p in self._processes_of(client_id) if p.name().startswith("python")), None)
+
+    def walls(self, client_id: str) -> list[psutil.Process]:
+        """The bubblewrap processes of a client, supervisord's child first; none without walls."""
+        return [process for process in self._processes_of(client_id) if process.name() == "bwrap"]
+
+    def _processes_of(self, client_id: str) -> list[psutil.Process]:
+        found = []
         for process in self.processes():
             try:
                 line = process.cmdline()
             except psutil.NoSuchProcess:
                 continue
             if "tenant_runner" in line and client_id in line:
-                return process
-        return None
+                found.append(process)
+        return found
 
     def browsers(self, client_id: str) -> list[psutil.Process]:
         """The Chromium processes that use a client's profile."""

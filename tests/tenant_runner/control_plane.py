@@ -7,6 +7,8 @@ from fastapi import FastAPI, Header, HTTPException, Request
 from tenant_runner.contract import (
     CONFIG_PATH,
     EVENTS_PATH,
+    REPLACED_PROBLEM,
+    START_PATH,
     AssistantStatusChanged,
     ConversationStatusChanged,
     Delivery,
@@ -15,6 +17,7 @@ from tenant_runner.contract import (
     MessageAcknowledged,
     MessageRecorded,
     RunnerConfig,
+    RunnerStart,
     SessionChanged,
 )
 from tests.tenant_runner.http_server import HttpServer
@@ -33,6 +36,7 @@ class FakeControlPlane:
         self.duplicates = 0
         self.memory_bytes: int | None = None
         self.breaks_after_storing = 0
+        self.fence = 0
         self.takes_at_most: int | None = None
         self._server: HttpServer | None = None
 
@@ -54,6 +58,12 @@ class FakeControlPlane:
             if token != self.token:
                 raise HTTPException(401)
 
+        @app.post(START_PATH)
+        async def start(x_api_key: str = Header("")) -> RunnerStart:
+            check(x_api_key)
+            self.fence += 1
+            return RunnerStart(fence=self.fence)
+
         @app.get(CONFIG_PATH)
         async def config(x_api_key: str = Header("")) -> Any:
             check(x_api_key)
@@ -72,6 +82,8 @@ class FakeControlPlane:
         await self._server.start()
 
     def _take(self, delivery: Delivery) -> DeliveryReceipt:
+        if delivery.fence < self.fence:
+            raise HTTPException(409, {"type": REPLACED_PROBLEM})
         last = self.events[-1].sequence if self.events else 0
         for event in delivery.events[: self.takes_at_most]:
             if event.sequence <= last:

@@ -44,6 +44,7 @@ class Post:
                 client_id="c1", control_plane_url=control_plane.url, token=SecretStr(control_plane.token), port=1
             )
         )
+        self.client.fence = 1
         self.courier = Courier(
             self.client,
             journal.outbox,

@@ -3,21 +3,35 @@
 from collections.abc import Callable
 
 from control_plane.runners.launchers.base import Launcher
+from control_plane.runners.launchers.isolation import Walls, describe_installation, probe
 from control_plane.runners.launchers.supervisord import SupervisordLauncher
-from control_plane.settings import Settings
+from control_plane.settings import REPOSITORY, Settings
 
 
-def _supervisord(settings: Settings) -> Launcher:
+def probe_walls(settings: Settings) -> Walls:
+    """The walls that this machine and the settings allow; takes a second, since it runs a program behind them."""
+    installation = describe_installation(
+        data_directory=settings.data_directory,
+        repository=REPOSITORY,
+        chromium=settings.chromium,
+        first_account=settings.first_account,
+    )
+    return probe(installation, settings.isolation)
+
+
+def _supervisord(settings: Settings, walls: Walls) -> Launcher:
     return SupervisordLauncher(
         socket=settings.supervisor_socket or settings.data_directory / "supervisor" / "supervisor.sock",
         programs_directory=settings.programs_directory,
         logs_directory=settings.data_directory / "logs",
+        clients_directory=settings.clients_directory.absolute(),
+        walls=walls,
     )
 
 
-LAUNCHERS: dict[str, Callable[[Settings], Launcher]] = {"supervisord": _supervisord}
+LAUNCHERS: dict[str, Callable[[Settings, Walls], Launcher]] = {"supervisord": _supervisord}
 
 
-def open_launcher(settings: Settings, name: str = "supervisord") -> Launcher:
+def open_launcher(settings: Settings, walls: Walls, name: str = "supervisord") -> Launcher:
     """The launcher of that name, for this installation."""
-    return LAUNCHERS[name](settings)
+    return LAUNCHERS[name](settings, walls)

@@ -34,10 +34,12 @@ class RunnerSpec:
     """What a launcher must know of a runner: whose it is. The rest is in the client's directory.
 
     Attributes:
-        client_id: lower-case letters and digits only; nothing else of a client ever reaches a launcher.
+        client_id: lower-case letters and digits only; no other word of a client ever reaches a launcher.
+        number: the client's alone on this machine, 0 to 65,535 (its port): launchers count accounts by it.
     """
 
     client_id: str
+    number: int = 0
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,10 @@ LEFTOVER_GRACE_S = 5.0
 
 
 def end_leftovers(commands: Collection[Sequence[str]], *, parent: int) -> list[int]:
-    """End our own processes that run exactly one of `commands` and are no children of `parent`.
+    """End processes whose command line is or ends with one of `commands` and that do not descend from `parent`.
+
+    Ends with: as what they were started behind (walls) may have been another then. Of others' processes only root sees
+    to it.
 
     They outlived the supervisord that had started them. Two runners on one browser profile and journal would ruin both,
     and one that nobody supervises would answer customers for ever.
@@ -25,11 +28,13 @@ def end_leftovers(commands: Collection[Sequence[str]], *, parent: int) -> list[i
         Their process ids.
     """
     wanted = {tuple(command) for command in commands}
+    lengths = {len(command) for command in wanted}
     leftovers = []
     for process in psutil.process_iter() if wanted else ():
         with contextlib.suppress(psutil.Error):
-            ours = process.uids().real == os.getuid() and tuple(process.cmdline()) in wanted
-            if ours and process.ppid() != parent:
+            line = tuple(process.cmdline())
+            ours = os.getuid() in (0, process.uids().real) and any(line[-length:] in wanted for length in lengths)
+            if ours and parent not in [above.pid for above in process.parents()]:
                 leftovers.append(process)
     for process in leftovers:
         with contextlib.suppress(psutil.Error):

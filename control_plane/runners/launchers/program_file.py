@@ -8,10 +8,12 @@ from pathlib import Path
 from control_plane.runners.launchers.base import LauncherRefused
 
 CLIENT_ID = re.compile(r"[a-z0-9]{1,32}")
-# Exit statuses that are answers, not crashes: done, and wrong configuration. After these supervisord leaves it stopped.
-ANSWERS = (0, 78)
+# Exit statuses that are answers, not crashes: done, wrong configuration, replaced by another process of the client.
+# After these supervisord leaves it stopped.
+ANSWERS = (0, 78, 79)
 
 # autostart=false: after a restart of supervisord the reconciler starts them, a few at a time, and only the wanted ones.
+# stopsignal: bubblewrap dies of SIGTERM and kills all behind it, and ignores SIGWINCH, which runners take as SIGTERM.
 # startsecs: with 1 an instant crash counts as a start, and the retries never end.
 PROGRAM = """\
 ; Written by the scheduler and overwritten by it.
@@ -22,7 +24,7 @@ autorestart=unexpected
 exitcodes={answers}
 startsecs={start_seconds}
 startretries={start_retries}
-stopsignal=TERM
+stopsignal=WINCH
 stopwaitsecs={stop_seconds}
 stopasgroup=true
 killasgroup=true

@@ -23,6 +23,7 @@ from control_plane.runners.launchers.base import (
     ProcessState,
     RunnerSpec,
 )
+from control_plane.runners.launchers.isolation import Walls
 from control_plane.runners.launchers.processes import end_leftovers, run_purge
 from control_plane.runners.launchers.program_file import ANSWERS, CLIENT_ID, name_program, render_program
 from control_plane.runners.launchers.supervisord_rpc import SupervisordFault, SupervisordRpc
@@ -62,6 +63,8 @@ class SupervisordLauncher(Launcher):
         logs_directory: Path,
         serve_command: Sequence[str] = SERVE,
         purge_command: Sequence[str] = PURGE,
+        clients_directory: Path | None = None,
+        walls: Walls | None = None,
         call_timeout_s: float = 8.0,
         start_seconds: int = 5,
         start_retries: int = 5,
@@ -70,14 +73,18 @@ class SupervisordLauncher(Launcher):
         """Connect to nothing yet.
 
         supervisord's configuration includes `*.conf` of `programs_directory`. `serve_command` and `purge_command` get
-        a client's id as one more argument. A process that lives shorter than `start_seconds` never started; one that
-        takes longer than `stop_seconds` to stop is killed.
+        a client's id as one more argument; both run behind `walls` (None: as plain processes), where they can write to
+        their directory of `clients_directory` only. A process that lives shorter than `start_seconds` never started;
+        one that takes longer than `stop_seconds` to stop is killed.
         """
         self._rpc = SupervisordRpc(socket, timeout_s=call_timeout_s)
         self._programs = programs_directory
         self._logs = logs_directory
         self._serve = tuple(serve_command)
         self._purge = tuple(purge_command)
+        self._directories = clients_directory or programs_directory
+        self._walls = walls
+        self._numbers: dict[str, int] = {}
         self._start_seconds = start_seconds
         self._start_retries = start_retries
         self._stop_seconds = stop_seconds
@@ -92,6 +99,12 @@ class SupervisordLauncher(Launcher):
 
     async def ensure(self, specs: Collection[RunnerSpec]) -> Mapping[str, LauncherError]:
         """Write the files that are missing or differ, reload once, then add or replace what that changed."""
+        if self._walls is not None and not self._walls.is_enough:
+            raise LauncherRefused(
+                f"this machine does not allow the isolation that the settings demand ({self._walls.reason}). "
+                "docs/isolation.md says what to do; FLAME_ISOLATION=best runs with what there is"
+            )
+        self._numbers |= {spec.client_id: spec.number for spec in specs}
         if self._known is None:
             await self.list()
         problems: dict[str, LauncherError] = {}
@@ -211,6 +224,9 @@ class SupervisordLauncher(Launcher):
                 raise LauncherRefused("the program is not defined")
             if observed.state in (ProcessState.BACKOFF, ProcessState.STOPPING):
                 await self._stop(client_id)
+            if self._walls is not None:
+                account = self._walls.account_of(self._numbers.get(client_id, 0))
+                await asyncio.to_thread(self._walls.give, self._directories / client_id, account)
             try:
                 await self._rpc.call("startProcess", name, False)
             except SupervisordFault as fault:
@@ -249,7 +265,13 @@ class SupervisordLauncher(Launcher):
     async def purge(self, client_id: str, request: PurgeRequest) -> PurgeReport:
         """A process of its own on this machine, ended when it takes too long."""
         name_program(client_id)
-        return await run_purge((*self._purge, client_id), request, deadline_s=PURGE_DEADLINE_S)
+        command: tuple[str, ...] = (*self._purge, client_id)
+        if self._walls is not None:
+            directory = self._directories / client_id
+            account = self._walls.account_at(directory)
+            await asyncio.to_thread(self._walls.give, directory, account)
+            command = self._walls.wrap(command, directory, account)
+        return await run_purge(command, request, deadline_s=PURGE_DEADLINE_S)
 
     # ------------------------------------------------------------------------------------------ look
 
@@ -314,9 +336,13 @@ class SupervisordLauncher(Launcher):
             write_private(self._file(client_id), text)
 
     def _render(self, client_id: str) -> str:
+        command: tuple[str, ...] = (*self._serve, client_id)
+        if self._walls is not None:
+            account = self._walls.account_of(self._numbers.get(client_id, 0))
+            command = self._walls.wrap(command, self._directories / client_id, account)
         return render_program(
             client_id,
-            command=(*self._serve, client_id),
+            command=command,
             log=self._log(client_id),
             start_seconds=self._start_seconds,
             start_retries=self._start_retries,

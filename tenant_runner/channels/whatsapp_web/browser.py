@@ -5,6 +5,7 @@ import logging
 import os
 import re
 import socket
+import subprocess
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -64,8 +65,7 @@ class Browser:
                 profile,
                 executable_path=chromium,
                 headless=True,
-                # Chromium's own sandbox refuses to run as root.
-                chromium_sandbox=os.geteuid() != 0,
+                chromium_sandbox=await asyncio.to_thread(can_sandbox),
                 args=[*ARGUMENTS, *arguments],
                 bypass_csp=True,
                 service_workers="allow" if service_workers else "block",
@@ -126,6 +126,23 @@ class Browser:
                 await self._playwright.stop()
         await asyncio.to_thread(end_leftovers, self._profile, 0.0)
         self.lost.set()
+
+
+def can_sandbox() -> bool:
+    """Whether Chromium's own sandbox works here: not as root, and only where user namespaces are allowed."""
+    if os.geteuid() == 0:
+        return False
+    try:
+        # What it begins with itself: an account, processes and a network of its own.
+        command = ["unshare", "--user", "--map-root-user", "--pid", "--net", "--fork", "true"]
+        done = subprocess.run(command, capture_output=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        logger.warning("the browser runs without its own sandbox", extra={"cause": type(error).__name__})
+        return False
+    if done.returncode != 0:
+        cause = done.stderr.decode(errors="replace").strip()
+        logger.warning("the browser runs without its own sandbox", extra={"cause": cause})
+    return done.returncode == 0
 
 
 def _prepare(profile: Path) -> None:

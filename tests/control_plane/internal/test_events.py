@@ -16,10 +16,10 @@ from PIL import Image
 from control_plane.conversations.repository import Conversations
 from control_plane.sessions import service
 from control_plane.sessions.models import Session
-from control_plane.sessions.repository import ClientSession
-from tenant_runner.contract import RunnerConfig
+from control_plane.sessions.repository import ClientSession, FenceOutdated
+from tenant_runner.contract import REPLACED_PROBLEM, RunnerConfig
 from tests.control_plane.portal.site import serve
-from tests.control_plane.site import Site, change, event, message
+from tests.control_plane.site import Site, event, message
 
 CHAT = "5491122223333@c.us"
 
@@ -112,6 +112,7 @@ async def test_a_delivery_that_comes_twice_is_recorded_once(site: Site) -> None:
 
 async def test_deliveries_that_overlap_record_each_message_once(site: Site) -> None:
     runner = site.runner(await site.create())
+    await runner.start()
     events = [message(number, f"id-{number}") for number in range(1, 21)]
     receipts = await asyncio.gather(*(runner.deliver(*events) for _ in range(4)))
     assert {receipt(response)["accepted_through"] for response in receipts} == {20}
@@ -325,35 +326,56 @@ async def test_an_older_snapshot_does_not_replace_a_newer_one(site: Site) -> Non
     assert await site.database["client_qr_codes"].count_documents({}) == 0
 
 
-async def test_an_older_instance_tells_its_events_but_not_its_session(site: Site) -> None:
-    client = await site.create()
+async def test_each_start_of_a_runner_gets_a_greater_number(site: Site) -> None:
+    client, other = await site.create(), await site.create("Ferretería Sur")
     runner = site.runner(client)
-    before = runner.started_at
-    runner.started_at = before + timedelta(seconds=30)
-    await runner.deliver(session=working(version=1), instance="second")
-    late = await runner.deliver(
-        message(1, "late"), session=scan(version=9), instance="first", started_at=before.isoformat()
-    )
+    numbers = [(await runner.start()).json()["fence"] for _ in range(3)]
+    assert numbers == [1, 2, 3]
+    assert (await site.runner(other).start()).json() == {"fence": 1}
+    assert (await site.runner(client).start()).json() == {"fence": 4}
+
+
+async def test_an_older_process_is_refused_with_its_events_and_its_session(site: Site) -> None:
+    client = await site.create()
+    older, newer = site.runner(client), site.runner(client)
+    await older.deliver(message(1, "early"), session=working(version=5))
+    await newer.start()
+    late = await older.deliver(message(2, "late"), session=scan(version=9))
+    assert late.status_code == 409
+    assert late.json()["type"] == REPLACED_PROBLEM
+    assert "must stop" in late.json()["detail"]
+    assert {m["message_id"] async for m in site.database["client_messages"].find()} == {"early"}
+    assert (await session_of(site, client.id)).state == "WORKING"
+    taken = await newer.deliver(message(2, "late"), session={"version": 0}, instance="second")
     now = await session_of(site, client.id)
-    assert receipt(late)["accepted_through"] == 1
-    assert await site.database["client_messages"].count_documents({}) == 1
-    assert (now.state, now.instance) == ("WORKING", "second")
+    assert receipt(taken)["accepted_through"] == 2
+    assert (now.state, now.instance, now.fence) == ("STARTING", "second", 2)
 
 
-async def test_a_newer_instance_replaces_the_session_whatever_its_version(site: Site) -> None:
+async def test_a_write_that_was_under_way_when_a_later_process_started_is_refused(site: Site) -> None:
     client = await site.create()
     runner = site.runner(client)
-    await runner.deliver(session=working(version=9))
-    runner.started_at += timedelta(seconds=1)
-    await runner.deliver(session={"version": 0}, instance="second")
-    assert (await session_of(site, client.id)).state == "STARTING"
+    await runner.deliver(session=working())
+    under_way = ClientSession(site.database, client.id, fence=runner.fence)
+    await site.runner(client).start()
+    with pytest.raises(FenceOutdated):
+        await under_way.set(state="FAILED")
+    assert (await session_of(site, client.id)).state == "WORKING"
 
 
-async def test_a_clock_that_was_set_back_does_not_silence_a_new_instance(site: Site) -> None:
+async def test_a_database_that_was_restored_learns_the_running_process_number(site: Site) -> None:
     client = await site.create()
     runner = site.runner(client)
-    site.app.state.settings = change(site.settings, heartbeat_lost_s=0.0)
+    await runner.start()
+    assert receipt(await runner.deliver(session=working(), fence=9))["accepted_through"] == 0
+    assert (await site.runner(client).start()).json() == {"fence": 10}
+
+
+async def test_a_clock_that_was_set_back_does_not_silence_a_new_process(site: Site) -> None:
+    client = await site.create()
+    runner = site.runner(client)
     await runner.deliver(session=scan())
+    await runner.start()
     runner.started_at -= timedelta(hours=1)
     await runner.deliver(session=working(version=1), instance="second")
     assert (await session_of(site, client.id)).state == "WORKING"

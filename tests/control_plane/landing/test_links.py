@@ -72,7 +72,7 @@ async def link_phone(site: Site, client: Client) -> None:
     now = client.created_at
     session = {"state": "WORKING", "reason": "connected", "since": now, "phone": "5491155554821", "version": 9}
     delivery = Delivery.model_validate(
-        {"instance": "one", "started_at": now, "journal_id": "j", "config_revision": 1, "session": session}
+        {"instance": "one", "started_at": now, "fence": 1, "journal_id": "j", "config_revision": 1, "session": session}
     )
     await sessions_service.accept(
         delivery,
@@ -82,7 +82,6 @@ async def link_phone(site: Site, client: Client) -> None:
         conversations=None,  # type: ignore[arg-type]  # no event is in it
         erasures=Erasures(site.database, only=client.id),
         tell_of_link=tell,
-        lost_after_s=45,
     )
 
 

@@ -15,10 +15,8 @@ from pathlib import Path
 def serve(directory: Path, client_id: str) -> None:
     file = directory / client_id
     behaviour = file.read_text() if file.exists() else "steady"
-    if behaviour == "stubborn":
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    else:
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    for number in (signal.SIGTERM, signal.SIGWINCH):
+        signal.signal(number, signal.SIG_IGN if behaviour == "stubborn" else lambda *_: sys.exit(0))
     sys.stdout.write(f"started as {behaviour}\n")
     sys.stdout.flush()
     with (directory / f"{client_id}.starts").open("a") as starts:

@@ -133,7 +133,7 @@ class Clumsy(SupervisordLauncher):
 
     def _render(self, client_id: str) -> str:
         text = super()._render(client_id)
-        return text.replace("stopsignal=TERM", "stopsignal=NONE") if client_id.startswith("bad") else text
+        return text.replace("stopsignal=WINCH", "stopsignal=NONE") if client_id.startswith("bad") else text
 
 
 async def test_a_bad_file_is_rolled_back_and_the_others_are_defined(supervisord: Supervisord) -> None:
