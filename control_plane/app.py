@@ -17,6 +17,8 @@ from pymongo.errors import ConnectionFailure, ExecutionTimeout, PyMongoError
 from starlette.exceptions import HTTPException
 
 from control_plane import database as plumbing
+from control_plane.accounts.access_tokens import SigningKey
+from control_plane.accounts.routes import router as accounts_router
 from control_plane.accounts.service import AttemptLimiter
 from control_plane.clients.routes import router as clients_router
 from control_plane.dependencies import authorize
@@ -73,11 +75,13 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.database = database
     app.state.cipher = open_cipher(settings)
+    app.state.signing_key = SigningKey(database, app.state.cipher)
     app.state.login_limiter = AttemptLimiter(settings.login_attempts_per_minute)
     app.state.action_limiter = AttemptLimiter(LANDING_ACTIONS_PER_MINUTE)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestLog)
     for router in (
+        accounts_router,
         clients_router,
         retention_router,
         landing_api_router,
