@@ -6,7 +6,7 @@ import contextlib
 import logging
 import sys
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import ValidationError
 from pymongo.errors import PyMongoError
@@ -17,6 +17,9 @@ from control_plane.keys import KeysFileUnusable
 from control_plane.settings import DatabaseNotPrepared, Settings, SettingsFileReadable, load_settings
 from control_plane.telemetry import configure_logging
 from control_plane.web import TextsNotCompiled
+
+if TYPE_CHECKING:
+    from control_plane.database import Database
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -58,20 +61,23 @@ def _database(settings: Settings, *, prepare: bool) -> None:
         embedded_database.run(settings.database_directory)
 
 
-async def _with_accounts(settings: Settings, action: Callable[..., Awaitable[T]], **arguments: object) -> T:
-    from control_plane.accounts.repository import Accounts
+async def _with_database(settings: Settings, action: Callable[["Database"], Awaitable[T]]) -> T:
     from control_plane.database import connect, ensure_indexes
 
     async with connect(settings) as client:
         database = client[settings.database_name]
         await ensure_indexes(database)
-        return await action(accounts=Accounts(database), **arguments)
+        return await action(database)
 
 
 def _create_admin(settings: Settings, *, reset: bool) -> None:
+    from control_plane.accounts.repository import Accounts
     from control_plane.accounts.service import ADMIN, create_admin
 
-    password = asyncio.run(_with_accounts(settings, create_admin, reset=reset))
+    async def create(database: "Database") -> str | None:
+        return await create_admin(accounts=Accounts(database), reset=reset)
+
+    password = asyncio.run(_with_database(settings, create))
     print(f"User        {ADMIN}")  # noqa: T201
     if password is None:
         print("Password    the one you chose; forgotten: .venv/bin/python -m control_plane create-admin --reset")  # noqa: T201
@@ -80,10 +86,14 @@ def _create_admin(settings: Settings, *, reset: bool) -> None:
 
 
 def _create_api_key(settings: Settings) -> None:
-    from control_plane.accounts.service import create_api_key
+    from control_plane.accounts.api_keys import ApiKeys, create_api_key
 
-    print("An API key for the header X-Api-Key; it is shown this once:")  # noqa: T201
-    print(asyncio.run(_with_accounts(settings, create_api_key)))  # noqa: T201
+    async def create(database: "Database") -> str:
+        return await create_api_key(keys=ApiKeys(database))
+
+    key = asyncio.run(_with_database(settings, create))
+    print("An API key of the agency for everything, for the header X-Api-Key; it is shown this once:")  # noqa: T201
+    print(key)  # noqa: T201
 
 
 def _rotate_keys(settings: Settings, *, check: bool, drop: str | None) -> bool:
@@ -124,7 +134,7 @@ def main() -> int:
     database.add_argument("--prepare", action="store_true", help="only make its user and address")
     admin = commands.add_parser("create-admin", help="make the admin's account with a one-time password")
     admin.add_argument("--reset", action="store_true", help="give it a new one-time password")
-    commands.add_parser("create-api-key", help="make a key for the admin's JSON API")
+    commands.add_parser("create-api-key", help="make a key of the agency, for everything, for the JSON API")
     rotation = commands.add_parser("rotate-keys", help="put a new encryption key on top and every secret under it")
     what = rotation.add_mutually_exclusive_group()
     what.add_argument("--check", action="store_true", help="only say what each key protects and what is lost")

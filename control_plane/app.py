@@ -19,6 +19,8 @@ from starlette.exceptions import HTTPException
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from control_plane import database as plumbing
+from control_plane.accounts.access_tokens import SigningKey
+from control_plane.accounts.routes import router as accounts_router
 from control_plane.accounts.service import AttemptLimiter
 from control_plane.api_description import describe_api
 from control_plane.clients.routes import router as clients_router
@@ -80,6 +82,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.database = database
     app.state.cipher = open_cipher(settings)
+    app.state.signing_key = SigningKey(database, app.state.cipher)
     app.state.login_limiter = AttemptLimiter(settings.login_attempts_per_minute)
     app.state.action_limiter = AttemptLimiter(LANDING_ACTIONS_PER_MINUTE)
     app.state.rates = Rates(settings)
@@ -91,6 +94,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(RequestLog)
     app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies))
     for router in (
+        accounts_router,
         clients_router,
         retention_router,
         data_rights_router,

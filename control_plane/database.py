@@ -76,13 +76,29 @@ async def ensure_indexes(database: Database) -> None:
     await database.emails.create_index([("state", ASCENDING), ("next_attempt_at", ASCENDING)])
     # The portal: a client's newest mail.
     await database.emails.create_index([("client_id", ASCENDING), ("created_at", DESCENDING)])
+    # The portal: a person's newest mail.
+    await database.emails.create_index([("account_id", ASCENDING), ("created_at", DESCENDING)])
 
     # Log-in: one account for each name.
     await database.accounts.create_index([("username", ASCENDING)], unique=True)
+    # Log-in by email: one account for each address, for those that have one.
+    await database.accounts.create_index(
+        [("email", ASCENDING)], unique=True, partialFilterExpression={"email": {"$type": "string"}}
+    )
+    # The people of a client, or of the agency.
+    await database.accounts.create_index([("client_id", ASCENDING), ("created_at", ASCENDING)])
     # "Log out everywhere" when the password changes.
     await database.account_sessions.create_index([("account_id", ASCENDING)])
     # Sessions that are over go away by themselves. `_id` is the token's hash.
     await database.account_sessions.create_index([("expires_at", ASCENDING)], expireAfterSeconds=DAY_S)
+
+    # Links of mails and steps of log-ins that are over go away by themselves; removing an account takes its own along.
+    await database.account_tokens.create_index([("expires_at", ASCENDING)], expireAfterSeconds=60)
+    await database.account_tokens.create_index([("account_id", ASCENDING)])
+    # The keys of a client, or of the agency. `_id` is the key's hash.
+    await database.account_api_keys.create_index([("client_id", ASCENDING), ("created_at", DESCENDING)])
+    # Wrong attempts are forgotten after a day. `_id` is the subject's hash.
+    await database.login_failures.create_index([("expires_at", ASCENDING)], expireAfterSeconds=60)
 
     # The scheduler: is a cleanup asked for? When was the last one?
     await database.cleanup_runs.create_index([("state", ASCENDING), ("requested_at", ASCENDING)])

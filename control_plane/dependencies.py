@@ -4,12 +4,16 @@ from http import HTTPStatus
 from typing import Annotated, cast
 
 from fastapi import Depends, Request, Security
-from fastapi.security import APIKeyHeader
+from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
 from control_plane.accounts import service as accounts_service
+from control_plane.accounts.access_tokens import SigningKey, authenticate_bearer
+from control_plane.accounts.api_keys import ApiKeys, authenticate_key, holder
+from control_plane.accounts.lockout import LoginFailures
 from control_plane.accounts.models import Account
 from control_plane.accounts.repository import Accounts
-from control_plane.accounts.service import AttemptLimiter, NotLoggedIn, PasswordChangeNeeded
+from control_plane.accounts.service import AttemptLimiter, NotLoggedIn, PasswordChangeNeeded, Visitor
+from control_plane.addresses import client_address
 from control_plane.clients.models import Client
 from control_plane.clients.repository import Clients
 from control_plane.clients.service import ClientNotFound
@@ -18,14 +22,15 @@ from control_plane.data_rights.repository import Erasures
 from control_plane.database import Database
 from control_plane.errors import Problem
 from control_plane.mail.repository import Mails
-from control_plane.permissions import Opens, find_rule
+from control_plane.permissions import Opens, Rule, find_rule
 from control_plane.retention.repository import CleanupRuns
 from control_plane.runners.gateway import RunnerGateway
 from control_plane.security import Cipher
 from control_plane.settings import Settings
 
 SESSION_COOKIE = "flame_session"
-API_KEY = APIKeyHeader(name="X-Api-Key", auto_error=False, description="made by `create-api-key`")
+API_KEY = APIKeyHeader(name="X-Api-Key", auto_error=False, description="made in the portal, or by `create-api-key`")
+BEARER = HTTPBearer(auto_error=False, description="the access token of `POST /api/auth/login`")
 
 
 def get_settings(request: Request) -> Settings:
@@ -76,6 +81,26 @@ def get_accounts(database: DatabaseDep) -> Accounts:
     return Accounts(database)
 
 
+def get_api_keys(database: DatabaseDep) -> ApiKeys:
+    """The keys of programs."""
+    return ApiKeys(database)
+
+
+def get_login_failures(database: DatabaseDep) -> LoginFailures:
+    """Wrong attempts to log in."""
+    return LoginFailures(database)
+
+
+def get_signing_key(request: Request) -> SigningKey:
+    """What signs access tokens."""
+    return cast(SigningKey, request.app.state.signing_key)
+
+
+def get_visitor(request: Request) -> Visitor:
+    """From where somebody comes."""
+    return Visitor(client_address(request), request.headers.get("user-agent", ""))
+
+
 def get_cleanup_runs(database: DatabaseDep) -> CleanupRuns:
     """Records of cleanups."""
     return CleanupRuns(database)
@@ -114,12 +139,22 @@ ClientsDep = Annotated[Clients, Depends(get_clients)]
 MailsDep = Annotated[Mails, Depends(get_mails)]
 AccountsDep = Annotated[Accounts, Depends(get_accounts)]
 ErasuresDep = Annotated[Erasures, Depends(get_erasures)]
+ApiKeysDep = Annotated[ApiKeys, Depends(get_api_keys)]
+LoginFailuresDep = Annotated[LoginFailures, Depends(get_login_failures)]
+SigningKeyDep = Annotated[SigningKey, Depends(get_signing_key)]
+VisitorDep = Annotated[Visitor, Depends(get_visitor)]
 CleanupRunsDep = Annotated[CleanupRuns, Depends(get_cleanup_runs)]
+
+
+def session_cookie(settings: Settings) -> str:
+    """The cookie's name; with HTTPS one that no other host, and no page that came by HTTP, can set."""
+    return f"__Host-{SESSION_COOKIE}" if settings.cookies_are_secure else SESSION_COOKIE
 
 
 async def get_account(request: Request, accounts: AccountsDep) -> Account | None:
     """Whose browser this is, by the session's cookie."""
-    return await accounts_service.authenticate(request.cookies.get(SESSION_COOKIE), accounts=accounts)
+    token = request.cookies.get(session_cookie(get_settings(request)))
+    return await accounts_service.authenticate(token, accounts=accounts)
 
 
 AccountDep = Annotated[Account | None, Depends(get_account)]
@@ -134,7 +169,12 @@ class Forbidden(Problem):
 
 
 async def authorize(
-    request: Request, accounts: AccountsDep, key: Annotated[str | None, Security(API_KEY)] = None
+    request: Request,
+    accounts: AccountsDep,
+    keys: ApiKeysDep,
+    signing_key: SigningKeyDep,
+    key: Annotated[str | None, Security(API_KEY)] = None,
+    bearer: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)] = None,
 ) -> Account | None:
     """Let the request through if its row of the table of permissions says so; every route depends on it.
 
@@ -146,27 +186,37 @@ async def authorize(
     Raises:
         NotLoggedIn: nobody (401).
         PasswordChangeNeeded: the one-time password was not changed yet (403).
-        Forbidden: the role does not allow it (403).
-        ClientNotFound: a client's people asked for another client (404).
+        Forbidden: the role, or the key's scopes, do not allow it (403).
+        ClientNotFound: a client's people, or its key, asked for another client (404).
     """
     rule = find_rule(request.method, request.scope["route"].path)
     if rule.opens not in (Opens.ROLE, Opens.FIRST_PASSWORD):
         return None
-    account = None
+    account: Account | None = None
+    scopes: frozenset[str] | None = None
     if rule.scope is not None and key:
-        account = await accounts_service.authenticate_key(key, accounts=accounts)
+        if (found := await authenticate_key(key, keys=keys)) is not None:
+            account, scopes = holder(found), found.scopes
+    elif rule.scope is not None and bearer:
+        account = await authenticate_bearer(bearer.credentials, accounts=accounts, key=signing_key)
     elif rule.scope is None or request.method in ("GET", "HEAD"):
         account = await get_account(request, accounts)
     if account is None:
         raise NotLoggedIn
-    if account.must_change_password and not key and rule.opens is not Opens.FIRST_PASSWORD:
+    if account.must_change_password and rule.opens is not Opens.FIRST_PASSWORD:
         raise PasswordChangeNeeded
-    if account.role not in rule.roles:
+    if not _allows(rule, account, scopes):
         raise Forbidden
     if account.client_id is not None and request.path_params.get("client_id", account.client_id) != account.client_id:
         raise ClientNotFound
     request.state.account = account
+    request.state.scopes = scopes
     return account
+
+
+def _allows(rule: Rule, account: Account, scopes: frozenset[str] | None) -> bool:
+    """Whether the row lets in that role, and that key (None: no key, or one for everything)."""
+    return account.role in rule.roles and (scopes is None or rule.scope in scopes)
 
 
 async def get_asker(request: Request) -> Account:
@@ -182,3 +232,12 @@ async def get_asker(request: Request) -> Account:
 
 
 Asker = Annotated[Account, Depends(get_asker)]
+
+
+async def may_invite(request: Request, asker: Asker) -> bool:
+    """Whether who asks may hand on a client's landing link, which lets its holder link a phone."""
+    rule = find_rule("POST", "/api/admin/clients/{client_id}/invitation")
+    return _allows(rule, asker, request.state.scopes)
+
+
+MayInvite = Annotated[bool, Depends(may_invite)]

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from control_plane.accounts import access_tokens, second_factor
 from control_plane.clients.stored_secrets import API_KEY, RUNNER_TOKEN, encrypt_runner_token
 from control_plane.database import Database, Document
 from control_plane.security import CannotDecrypt, Cipher, hash_token, new_token, place
@@ -30,11 +31,15 @@ class SecretField:
     remedy: str
 
 
+_RESET = "reset it at {url}/admin/people, the owner's by `create-admin --reset`"
 RUNNER_TOKENS = SecretField("clients", RUNNER_TOKEN, "the token of its process", "rotate-keys mends it")
 # A test fails until every field whose name ends in `_encrypted` is here.
 SECRET_FIELDS = (
     RUNNER_TOKENS,
     SecretField("clients", API_KEY, "its OpenAI key", "write it again at {url}/admin/clients/{id}/edit"),
+    SecretField("accounts", second_factor.SECRET, "the second factor of their log-in", _RESET),
+    SecretField("accounts", second_factor.PENDING, "a second factor that was never confirmed", "nothing is to be done"),
+    SecretField("signing_keys", access_tokens.KEY, "what signs access tokens", "made anew at the next log-in"),
 )
 
 
@@ -178,10 +183,11 @@ async def _replace(secret: StoredSecret, values: dict[str, Any], database: Datab
 
 async def _read_all(database: Database) -> AsyncIterator[StoredSecret]:
     for known in SECRET_FIELDS:
-        cursor = database[known.collection].find({known.path: {"$type": "string"}}, {known.path: 1, "name": 1})
+        shown = {known.path: 1, "name": 1, "username": 1}
+        cursor = database[known.collection].find({known.path: {"$type": "string"}}, shown)
         for document in await cursor.to_list():
-            text = _dig(document, known.path)
-            yield StoredSecret(known, str(document["_id"]), str(document.get("name", "")), text)
+            name = document.get("name") or document.get("username", "")
+            yield StoredSecret(known, str(document["_id"]), str(name), _dig(document, known.path))
 
 
 def _dig(document: Document, path: str) -> str:

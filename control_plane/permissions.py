@@ -75,10 +75,25 @@ def _open(opens: Opens, *routes: str) -> Iterable[Rule]:
     return (Rule(method, path, opens=opens) for method, path in (route.split() for route in routes))
 
 
+def _people(start: str, roles: frozenset[Role]) -> Iterable[Rule]:
+    person = f"{start}/people/{{account_id}}"
+    yield Rule("GET", f"{start}/people", roles)
+    yield Rule("POST", f"{start}/people", roles)
+    for action in ("role", "invitation", "disable", "enable", "remove"):
+        yield Rule("POST", f"{person}/{action}", roles)
+    yield Rule("POST", f"{person}/second-factor-reset", OWNERS)
+    yield Rule("POST", f"{start}/api-keys", roles)
+    yield Rule("POST", f"{start}/api-keys/{{key_id}}/revoke", roles)
+
+
 RULES: tuple[Rule, ...] = (
     # Nobody has to be known
     *_open(Opens.ANYBODY, "GET /", "GET /health", "GET /openapi.json", "GET /docs", "GET /static"),
     *_open(Opens.ANYBODY, "GET /admin/login", "POST /admin/login", "POST /admin/logout"),
+    *_open(Opens.ANYBODY, "GET /admin/login/code", "POST /admin/login/code"),
+    *_open(Opens.ANYBODY, "GET /admin/forgot", "POST /admin/forgot", "GET /admin/reset", "POST /admin/reset"),
+    *_open(Opens.ANYBODY, "GET /admin/welcome", "POST /admin/welcome"),
+    *_open(Opens.ANYBODY, "POST /api/auth/login", "POST /api/auth/refresh", "POST /api/auth/logout"),
     # The client's landing page
     *_open(
         Opens.LANDING_LINK,
@@ -102,6 +117,16 @@ RULES: tuple[Rule, ...] = (
     Rule("POST", "/admin/password", EVERY_ROLE, Opens.FIRST_PASSWORD),
     Rule("GET", "/admin/account", EVERY_ROLE),
     Rule("POST", "/admin/account", EVERY_ROLE),
+    Rule("POST", "/admin/account/email", EVERY_ROLE),
+    Rule("POST", "/admin/account/sessions", EVERY_ROLE),
+    Rule("GET", "/admin/account/second-factor", EVERY_ROLE),
+    Rule("POST", "/admin/account/second-factor", EVERY_ROLE),
+    Rule("POST", "/admin/account/second-factor/confirm", EVERY_ROLE),
+    Rule("POST", "/admin/account/second-factor/codes", EVERY_ROLE),
+    Rule("POST", "/admin/account/second-factor/off", EVERY_ROLE),
+    # People and keys: the agency's, and a client's
+    *_people("/admin", ADMINS),
+    *_people(_CLIENT, KEEPERS),
     # Clients in the portal
     Rule("GET", "/admin", EVERY_ROLE),
     Rule("GET", "/admin/fragment", EVERY_ROLE),

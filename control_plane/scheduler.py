@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from pymongo.errors import PyMongoError
 
+from control_plane.accounts.repository import Accounts
 from control_plane.clients.models import Client
 from control_plane.clients.removal import finish_deletion
 from control_plane.clients.repository import Clients
@@ -110,7 +111,10 @@ async def tell_walls(context: Context) -> None:
 async def deliver_mail(context: Context) -> None:
     """Send what is due."""
     await mail_service.deliver_due(
-        mails=Mails(context.database), clients=Clients(context.database), settings=context.settings
+        mails=Mails(context.database),
+        clients=Clients(context.database),
+        accounts=Accounts(context.database),
+        settings=context.settings,
     )
 
 

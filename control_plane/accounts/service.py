@@ -2,21 +2,31 @@
 
 import logging
 import secrets
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
+from typing import Any
 
 from limits import RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 
+from control_plane.accounts.lockout import LoginFailures
 from control_plane.accounts.models import Account, AccountSession
 from control_plane.accounts.repository import Accounts
+from control_plane.addresses import subject_of
 from control_plane.errors import Problem
 from control_plane.security import hash_password, hash_token, new_token, verify_password
 
 logger = logging.getLogger(__name__)
 
+MAX_DEVICE_CHARS = 200
 ADMIN = "admin"
+NO_SECOND_FACTOR: dict[str, Any] = {
+    "totp_secret_encrypted": None,
+    "totp_pending_encrypted": None,
+    "recovery_hashes": [],
+}
 MIN_PASSWORD_CHARS = 12
 MAX_PASSWORD_CHARS = 256
 
@@ -35,6 +45,21 @@ class TooManyAttempts(Problem):
     status = HTTPStatus.TOO_MANY_REQUESTS
     type = "/problems/too-many-attempts"
     title = "Too many attempts"
+
+
+class AccountLocked(TooManyAttempts):
+    """Too many wrong attempts: this account is closed for a few minutes; Retry-After says how long."""
+
+    type = "/problems/account-locked"
+    title = "Too many wrong attempts"
+
+
+class AddressTaken(Problem):
+    """Somebody else has this email address."""
+
+    status = HTTPStatus.CONFLICT
+    type = "/problems/address-taken"
+    title = "The address is taken"
 
 
 class NotLoggedIn(Problem):
@@ -80,40 +105,96 @@ class AttemptLimiter:
             raise TooManyAttempts(headers={"Retry-After": "60"})
 
 
-async def log_in(
-    username: str, password: str, *, address: str, accounts: Accounts, limiter: AttemptLimiter, hours: int
-) -> tuple[str, Account]:
-    """Check the credentials and open a session.
+@dataclass(frozen=True)
+class Visitor:
+    """From where somebody logs in."""
 
-    Returns:
-        The session's token (for the cookie, stored only as a hash) and the account.
+    address: str
+    device: str = ""
+
+    @property
+    def network(self) -> str:
+        """What attempts are counted by."""
+        return subject_of(self.address)
+
+
+async def find_account(name: str, *, accounts: Accounts) -> Account | None:
+    """The account of a user name or an email address, as typed."""
+    name = name.strip().lower()
+    return await accounts.get_by_email(name) if "@" in name else await accounts.get_by_username(name)
+
+
+async def check_password(
+    name: str, password: str, visitor: Visitor, *, accounts: Accounts, failures: LoginFailures, limiter: AttemptLimiter
+) -> Account:
+    """The account that the user name, or the email address, and the password belong to.
+
+    A second factor may still be asked for: the attempt counts as a wrong one until that was right too.
 
     Raises:
-        WrongCredentials: no such account, or another password; both take the same time (401).
-        TooManyAttempts: for this address or account (429).
+        WrongCredentials: no such account, or another password, or a disabled account; all take the same time (401).
+        TooManyAttempts: for this address (429).
+        AccountLocked: too many wrong attempts at this account (429).
     """
-    username = username.strip().lower()
-    await limiter.count(f"address:{address}", f"account:{username}")
-    account = await accounts.get_by_username(username)
+    await limiter.count(f"address:{visitor.network}")
+    name = name.strip().lower()
+    account = await find_account(name, accounts=accounts)
+    await take_attempt(name, account, visitor, failures=failures)
     fits = await verify_password(account.password_hash if account else None, password[:MAX_PASSWORD_CHARS])
-    if account is None or not fits:
-        logger.warning("log-in failed", extra={"address": address})
+    if account is None or not fits or account.disabled:
+        logger.warning("log-in failed", extra={"address": visitor.address})
         raise WrongCredentials
-    logger.info("log-in succeeded", extra={"account_id": account.id, "address": address})
-    return await _open_session(account, accounts, hours), account
+    if not account.has_second_factor:
+        await failures.forget(account.username, visitor.network)
+    return account
+
+
+async def take_attempt(name: str, account: Account | None, visitor: Visitor, *, failures: LoginFailures) -> None:
+    """Count an attempt at an account.
+
+    Raises:
+        AccountLocked: too many were wrong (429, with Retry-After).
+    """
+    # Both names of an account are one: an attacker gets no second count by the other.
+    wait_s = await failures.take_attempt(account.username if account else name, visitor.network, account)
+    if wait_s:
+        raise AccountLocked(headers={"Retry-After": str(wait_s)})
+
+
+async def open_session(account: Account, visitor: Visitor, *, accounts: Accounts, hours: int) -> str:
+    """Open a browser's session; its token, for the cookie, is stored only as a hash."""
+    token, now = new_token(), datetime.now(UTC)
+    session = AccountSession(
+        token_hash=hash_token(token),
+        account_id=account.id,
+        created_at=now,
+        expires_at=now + timedelta(hours=hours),
+        last_used_at=now,
+        device=visitor.device[:MAX_DEVICE_CHARS],
+        address=visitor.address,
+    )
+    await accounts.insert_session(session)
+    await accounts.remember_address(account.id, visitor.network)
+    logger.info("log-in succeeded", extra={"account_id": account.id, "address": visitor.address})
+    return token
+
+
+async def renew_session(account: Account, visitor: Visitor, *, accounts: Accounts, hours: int) -> str:
+    """End every session of the account and open a new one: what opens it has changed."""
+    await accounts.delete_sessions(account.id)
+    return await open_session(account, visitor, accounts=accounts, hours=hours)
 
 
 async def authenticate(token: str | None, *, accounts: Accounts) -> Account | None:
-    """The account of a session's token, or None."""
-    if not token:
-        return None
-    session = await accounts.get_session(hash_token(token), datetime.now(UTC))
-    return await accounts.get(session.account_id) if session else None
+    """The account of a browser's session, or None."""
+    return await authenticate_session(hash_token(token), accounts=accounts) if token else None
 
 
-async def authenticate_key(key: str, *, accounts: Accounts) -> Account | None:
-    """The account of an API key, or None."""
-    return await accounts.get_by_api_key(hash_token(key))
+async def authenticate_session(session_id: str, *, accounts: Accounts) -> Account | None:
+    """The account of a session that is not over, if it may log in."""
+    session = await accounts.get_session(session_id, datetime.now(UTC))
+    account = await accounts.get(session.account_id) if session else None
+    return account if account and not account.disabled else None
 
 
 async def log_out(token: str | None, *, accounts: Accounts) -> None:
@@ -122,7 +203,26 @@ async def log_out(token: str | None, *, accounts: Accounts) -> None:
         await accounts.delete_session(hash_token(token))
 
 
-async def change_password(account: Account, current: str, new: str, *, accounts: Accounts, hours: int) -> str:
+async def end_session(account: Account, session_id: str, *, accounts: Accounts) -> None:
+    """End one of the account's sessions, by the name that its page shows; safe to repeat."""
+    for session in await accounts.list_sessions(account.id, datetime.now(UTC)):
+        if session.id == session_id:
+            await accounts.delete_session(session.token_hash)
+
+
+def check_new_password(password: str) -> None:
+    """Whether it may be somebody's password.
+
+    Raises:
+        PasswordTooWeak: too short, or longer than 256 characters.
+    """
+    if not MIN_PASSWORD_CHARS <= len(password) <= MAX_PASSWORD_CHARS:
+        raise PasswordTooWeak
+
+
+async def change_password(
+    account: Account, current: str, new: str, visitor: Visitor, *, accounts: Accounts, hours: int
+) -> str:
     """Change the password; every session of the account ends, and a new one is opened.
 
     Returns:
@@ -134,11 +234,27 @@ async def change_password(account: Account, current: str, new: str, *, accounts:
     """
     if not await verify_password(account.password_hash, current):
         raise WrongCredentials("the current password is wrong")
-    if not MIN_PASSWORD_CHARS <= len(new) <= MAX_PASSWORD_CHARS or new == current:
+    check_new_password(new)
+    if new == current:
         raise PasswordTooWeak
     await accounts.set_password(account.id, await hash_password(new), must_change_password=False)
+    await accounts.delete_tokens(account.id)
     logger.info("password was changed", extra={"account_id": account.id})
-    return await _open_session(account, accounts, hours)
+    return await open_session(account, visitor, accounts=accounts, hours=hours)
+
+
+async def change_email(account: Account, password: str, email: str, *, accounts: Accounts) -> None:
+    """Change the address that mails go to and that opens the account.
+
+    Raises:
+        WrongCredentials: that is not the password.
+        AddressTaken: another account has it.
+    """
+    if not await verify_password(account.password_hash, password):
+        raise WrongCredentials("the current password is wrong")
+    if not await accounts.update(account.id, email=email.strip().lower()):
+        raise AddressTaken
+    await accounts.delete_tokens(account.id)
 
 
 async def create_admin(*, accounts: Accounts, reset: bool = False) -> str | None:
@@ -159,30 +275,9 @@ async def create_admin(*, accounts: Accounts, reset: bool = False) -> str | None
     elif reset or account.must_change_password:
         # A one-time password that nobody used yet may be lost with the terminal that showed it.
         await accounts.set_password(account.id, hashed, must_change_password=True)
+        if reset:
+            # Whoever types this rules the machine: nothing that was lost keeps the owner out.
+            await accounts.update(account.id, disabled=False, **NO_SECOND_FACTOR)
     else:
         return None
     return password
-
-
-async def create_api_key(*, accounts: Accounts) -> str:
-    """Make an API key of the admin's; it is shown once and stored as a hash.
-
-    Raises:
-        WrongCredentials: there is no admin yet.
-    """
-    account = await accounts.get_by_username(ADMIN)
-    if account is None:
-        raise WrongCredentials("there is no admin yet; run create-admin first")
-    key = f"flame_{new_token()}"
-    await accounts.insert_api_key(hash_token(key), account.id)
-    return key
-
-
-async def _open_session(account: Account, accounts: Accounts, hours: int) -> str:
-    token, now = new_token(), datetime.now(UTC)
-    await accounts.insert_session(
-        AccountSession(
-            token_hash=hash_token(token), account_id=account.id, created_at=now, expires_at=now + timedelta(hours=hours)
-        )
-    )
-    return token

@@ -2,6 +2,8 @@
 
 import logging
 
+from control_plane.accounts.api_keys import ApiKeys
+from control_plane.accounts.repository import Accounts
 from control_plane.clients.repository import Clients
 from control_plane.conversations.repository import Conversations
 from control_plane.data_rights.repository import ClientData, Erasures
@@ -19,6 +21,8 @@ async def finish_deletion(client_id: str, *, database: Database) -> None:
     await erasures.request_client(client_id, requested_by=None, before=await data.count())
     await Conversations(database, client_id).delete_all()
     await Mails(database).delete_all(client_id)
+    await Accounts(database).delete_of_client(client_id)
+    await ApiKeys(database).delete_of_client(client_id)
     await ClientSession(database, client_id).delete()
     await database["runners"].delete_one({"_id": client_id})
     await erasures.drop_pending(client_id)

@@ -1,13 +1,15 @@
 """Clients over the JSON API."""
 
+from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Header
+from fastapi import APIRouter, Depends, Header
 from pydantic import BaseModel, ConfigDict
 
 from control_plane.clients import service
-from control_plane.clients.models import ClientChanges, NewClient
+from control_plane.clients.models import Client, ClientChanges, NewClient
 from control_plane.clients.service import ClientView
 from control_plane.conversations import service as conversations_service
 from control_plane.conversations.repository import Conversations
@@ -21,6 +23,7 @@ from control_plane.dependencies import (
     ErasuresDep,
     GatewaysDep,
     MailsDep,
+    MayInvite,
     SettingsDep,
 )
 from control_plane.mail import service as mail_service
@@ -40,6 +43,13 @@ router = APIRouter(tags=["clients"])
 IdempotencyKey = Annotated[str | None, Header(alias=IDEMPOTENCY_HEADER, min_length=8, max_length=128)]
 
 
+async def _get_view(settings: SettingsDep, with_link: MayInvite) -> Callable[[Client], ClientView]:
+    return partial(service.view, settings=settings, with_link=with_link)
+
+
+View = Annotated[Callable[[Client], ClientView], Depends(_get_view)]
+
+
 class Deletion(BaseModel):
     """The client's name, typed by whoever deletes it."""
 
@@ -57,25 +67,25 @@ class LinkRotation(BaseModel):
 
 
 @router.get("/api/admin/clients")
-async def list_clients(clients: ClientsDep, settings: SettingsDep) -> list[ClientView]:
+async def list_clients(clients: ClientsDep, view: View) -> list[ClientView]:
     """Every client, newest first."""
-    return [service.view(client, settings) for client in await clients.list()]
+    return [view(client) for client in await clients.list()]
 
 
 @router.post("/api/admin/clients", status_code=HTTPStatus.CREATED)
 async def create_client(
-    new: NewClient, clients: ClientsDep, mails: MailsDep, cipher: CipherDep, settings: SettingsDep
+    new: NewClient, clients: ClientsDep, mails: MailsDep, cipher: CipherDep, settings: SettingsDep, view: View
 ) -> ClientView:
     """Create a client, reserve its port, queue its invitation and have its runner started."""
     client = await service.create_client(new, clients=clients, cipher=cipher, settings=settings)
     await mail_service.invite(client, mails=mails)
-    return service.view(client, settings)
+    return view(client)
 
 
 @router.get("/api/admin/clients/{client_id}")
-async def show_client(client_id: str, clients: ClientsDep, settings: SettingsDep) -> ClientView:
+async def show_client(client_id: str, clients: ClientsDep, view: View) -> ClientView:
     """One client."""
-    return service.view(await service.get_client(client_id, clients=clients), settings)
+    return view(await service.get_client(client_id, clients=clients))
 
 
 @router.patch("/api/admin/clients/{client_id}")
@@ -85,10 +95,11 @@ async def update_client(
     clients: ClientsDep,
     cipher: CipherDep,
     settings: SettingsDep,
+    view: View,
 ) -> ClientView:
     """Change what the body names; the rest stays."""
     client = await service.update_client(client_id, changes, clients=clients, cipher=cipher, settings=settings)
-    return service.view(client, settings)
+    return view(client)
 
 
 @router.delete("/api/admin/clients/{client_id}", status_code=HTTPStatus.ACCEPTED)
@@ -108,9 +119,9 @@ async def delete_client(
 
 
 @router.post("/api/admin/clients/{client_id}/toggle")
-async def toggle_client(client_id: str, clients: ClientsDep, settings: SettingsDep) -> ClientView:
+async def toggle_client(client_id: str, clients: ClientsDep, view: View) -> ClientView:
     """Connect a disconnected client, disconnect a connected one."""
-    return service.view(await service.toggle(client_id, clients=clients), settings)
+    return view(await service.toggle(client_id, clients=clients))
 
 
 @router.post("/api/admin/clients/{client_id}/restart", status_code=HTTPStatus.ACCEPTED)
@@ -125,12 +136,12 @@ async def release_phone(
     clients: ClientsDep,
     database: DatabaseDep,
     gateways: GatewaysDep,
-    settings: SettingsDep,
+    view: View,
 ) -> ClientView:
     """Log the bound phone out and forget it, so that another one may link."""
     session = ClientSession(database, client_id)
     released = await service.release_phone(client_id, clients=clients, session=session, open_gateway=gateways.open)
-    return service.view(released, settings)
+    return view(released)
 
 
 @router.post("/api/admin/clients/{client_id}/rotate-link")
@@ -138,14 +149,14 @@ async def rotate_link(
     client_id: str,
     clients: ClientsDep,
     mails: MailsDep,
-    settings: SettingsDep,
+    view: View,
     rotation: LinkRotation | None = None,
 ) -> ClientView:
     """Give the landing page a new address; the old one stops working at once."""
     client = await service.rotate_link(client_id, clients=clients)
     if rotation is not None and rotation.invite:
         await mail_service.invite(client, mails=mails)
-    return service.view(client, settings)
+    return view(client)
 
 
 @router.post("/api/admin/clients/{client_id}/invitation", status_code=HTTPStatus.ACCEPTED)

@@ -100,7 +100,7 @@ class AssistantView(BaseModel):
 
 
 class ClientView(BaseModel):
-    """A client as the API answers it: nothing secret but the landing link, which is for handing on."""
+    """A client as the API answers it: nothing secret but the landing link, for those who may hand it on."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -108,7 +108,7 @@ class ClientView(BaseModel):
     name: str
     email: str
     language: str
-    landing_url: str
+    landing_url: str | None
     port: int
     environment: str
     assistant: AssistantView
@@ -124,8 +124,8 @@ class ClientView(BaseModel):
     updated_at: datetime
 
 
-def view(client: Client, settings: Settings) -> ClientView:
-    """What may be shown of a client."""
+def view(client: Client, settings: Settings, *, with_link: bool) -> ClientView:
+    """What may be shown of a client; the landing link only to whoever may hand it on."""
     assistant = AssistantView(
         **{name: value for name, value in client.assistant.model_dump().items() if name != "api_key_encrypted"}
     )
@@ -133,7 +133,7 @@ def view(client: Client, settings: Settings) -> ClientView:
     return ClientView(
         **shared,
         assistant=assistant,
-        landing_url=landing_url(client, settings),
+        landing_url=landing_url(client, settings) if with_link else None,
         deleting=client.deleting_since is not None,
     )
 

@@ -86,8 +86,7 @@ async def export_client(
 ) -> AsyncIterator[bytes]:
     """The zip of all that is known of a client."""
     archive = Archive()
-    # The link is a credential.
-    record = view(client, settings).model_dump(mode="json", exclude={"landing_url"})
+    record = view(client, settings, with_link=False).model_dump(mode="json", exclude={"landing_url"})
     files = {
         "README.txt": _readme(client, None),
         "client.json": _json(record),

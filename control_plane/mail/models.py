@@ -22,6 +22,8 @@ class Mail(BaseModel):
     """One mail of `emails`; its text is made when it is sent, so that no link lies about in the queue.
 
     Attributes:
+        client_id: the client that it is about; None when it is about a person's account.
+        account_id: the account that it is about.
         kind: name of the template below `templates/email/`.
         facts: what the template needs beside the client; nothing that must stay private.
         last_error: in plain words, with what to do; the server's own words where they help.
@@ -30,7 +32,8 @@ class Mail(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     id: str
-    client_id: str
+    client_id: str | None = None
+    account_id: str | None = None
     kind: str
     to: str
     state: MailState

@@ -22,13 +22,21 @@ class Mails:
         self._collection = database["emails"]
 
     async def insert(
-        self, client_id: str, kind: str, to: str, *, mail_id: str | None = None, facts: dict[str, str] | None = None
+        self,
+        client_id: str | None,
+        kind: str,
+        to: str,
+        *,
+        account_id: str | None = None,
+        mail_id: str | None = None,
+        facts: dict[str, str] | None = None,
     ) -> Mail:
         """Queue a mail, due at once; one with the same `mail_id` is queued once."""
         now = datetime.now(UTC)
         mail = Mail(
             id=mail_id or secrets.token_hex(12),
             client_id=client_id,
+            account_id=account_id,
             kind=kind,
             to=to,
             state=MailState.QUEUED,
@@ -45,6 +53,17 @@ class Mails:
         """Forget what still waits: a newer one takes its place."""
         waiting = [str(MailState.QUEUED), str(MailState.WAITING_FOR_SMTP)]
         await self._collection.delete_many({"client_id": client_id, "kind": kind, "state": {"$in": waiting}})
+
+    async def delete_unsent_to(self, account_id: str, kind: str) -> None:
+        """Forget what still waits about an account: a newer one takes its place."""
+        waiting = [str(MailState.QUEUED), str(MailState.WAITING_FOR_SMTP)]
+        await self._collection.delete_many({"account_id": account_id, "kind": kind, "state": {"$in": waiting}})
+
+    async def latest_to(self, account_id: str, kind: str) -> Mail | None:
+        """The newest mail of that kind about an account."""
+        query = {"account_id": account_id, "kind": kind}
+        document = await self._collection.find_one(query, sort=[("created_at", DESCENDING)])
+        return _mail(document) if document else None
 
     async def claim_due(self, now: datetime) -> Mail | None:
         """Take one mail whose time has come; a claim that is never finished runs out by itself."""

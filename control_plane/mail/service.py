@@ -8,17 +8,28 @@ from datetime import UTC, datetime, timedelta
 from jinja2 import TemplateError
 
 from control_plane import email
+from control_plane.accounts.models import Account, TokenKind
+from control_plane.accounts.people import make_link_token
+from control_plane.accounts.repository import Accounts
 from control_plane.clients.models import Client
 from control_plane.clients.repository import Clients
 from control_plane.clients.service import landing_url
 from control_plane.mail.models import INVITATION, Mail, MailState
 from control_plane.mail.repository import Mails
 from control_plane.settings import Settings
-from control_plane.web import mask_phone, render_email, say_moment
+from control_plane.web import Language, mask_phone, render_email, say_moment
 
 logger = logging.getLogger(__name__)
 
 LINKED = "linked"
+# Kinds about a person's account, and where their links lead.
+PERSON_INVITATION = "person_invitation"
+PASSWORD_RESET = "password_reset"  # noqa: S105 - a mail's name
+RESET_AGAIN_AFTER = timedelta(minutes=2)
+_LINKS = {
+    PERSON_INVITATION: (TokenKind.INVITATION, "/admin/welcome"),
+    PASSWORD_RESET: (TokenKind.RESET, "/admin/reset"),
+}
 FIRST_DELAY_S = 5.0
 LONGEST_DELAY_S = 3_600.0
 # After a day of tries a person is asked instead.
@@ -47,12 +58,37 @@ async def tell_of_link(client: Client, phone: str, linked_at: datetime, *, mails
     logger.info("notice of a link was queued", extra={"client_id": client.id, "mail_id": mail.id})
 
 
-async def deliver_due(*, mails: Mails, clients: Clients, settings: Settings) -> int:
+async def invite_person(account: Account, *, mails: Mails) -> None:
+    """Queue somebody's invitation to the portal; one that still waits is replaced."""
+    await mails.delete_unsent_to(account.id, PERSON_INVITATION)
+    await mails.insert(None, PERSON_INVITATION, account.email or "", account_id=account.id)
+
+
+async def tell_how_to_reset(address: str, *, mails: Mails, accounts: Accounts) -> None:
+    """Queue the mail for a forgotten password, if the address is somebody's and none was asked for just now."""
+    account = await accounts.get_by_email(address.strip().lower())
+    if account is None or account.disabled or account.email is None:
+        return
+    # Somebody who lost the invitation needs that one.
+    kind = PERSON_INVITATION if account.is_invited else PASSWORD_RESET
+    latest = await mails.latest_to(account.id, kind)
+    if latest is None or datetime.now(UTC) - latest.created_at > RESET_AGAIN_AFTER:
+        await mails.delete_unsent_to(account.id, kind)
+        await mails.insert(None, kind, account.email, account_id=account.id)
+
+
+async def make_link(account: Account, kind: str, *, accounts: Accounts, settings: Settings) -> str:
+    """A fresh address that lets its holder in as that person: to be mailed, or shown once."""
+    token_kind, path = _LINKS[kind]
+    return f"{settings.base_url}{path}?token={await make_link_token(account, token_kind, accounts=accounts)}"
+
+
+async def deliver_due(*, mails: Mails, clients: Clients, accounts: Accounts, settings: Settings) -> int:
     """Send every mail whose time has come; returns how many left. Safe to run twice at once: each is claimed."""
     sent = 0
     while (mail := await mails.claim_due(datetime.now(UTC))) is not None:
         try:
-            sent += await _deliver(mail, mails=mails, clients=clients, settings=settings)
+            sent += await _deliver(mail, mails=mails, clients=clients, accounts=accounts, settings=settings)
         except (ValueError, LookupError, TemplateError) as error:
             # One mail that cannot be written (a sender's address that is none, say) must not hold up the others.
             logger.exception("mail could not be written", extra={"mail_id": mail.id, "client_id": mail.client_id})
@@ -61,12 +97,28 @@ async def deliver_due(*, mails: Mails, clients: Clients, settings: Settings) -> 
     return sent
 
 
-async def _deliver(mail: Mail, *, mails: Mails, clients: Clients, settings: Settings) -> bool:
-    now = datetime.now(UTC)
-    client = await clients.get(mail.client_id)
+async def _write(
+    mail: Mail, *, clients: Clients, accounts: Accounts, settings: Settings
+) -> tuple[Language, dict[str, str]] | None:
+    """The language and the words of a mail; None if whom it is about is gone."""
+    if mail.account_id is not None:
+        account = await accounts.get(mail.account_id)
+        if account is None or account.disabled or account.is_invited != (mail.kind == PERSON_INVITATION):
+            return None
+        client = await clients.get(account.client_id) if account.client_id else None
+        link = await make_link(account, mail.kind, accounts=accounts, settings=settings)
+        return account.language, {"name": client.name if client else "", "link": link, "username": account.username}
+    client = await clients.get(mail.client_id or "")
     if client is None or client.deleting_since is not None:
-        await mails.finish(mail.id, state=MailState.FAILED, last_error="the client was deleted")
-        return False
+        return None
+    context = {"name": client.name, "link": landing_url(client, settings), **mail.facts}
+    if "linked_at" in mail.facts:
+        context["linked_at"] = say_moment(datetime.fromisoformat(mail.facts["linked_at"]), client.language)
+    return client.language, context
+
+
+async def _deliver(mail: Mail, *, mails: Mails, clients: Clients, accounts: Accounts, settings: Settings) -> bool:
+    now = datetime.now(UTC)
     if settings.smtp_host is None:
         # Not a failure: the portal shows the link to copy, and the mail leaves when a server is configured.
         await mails.finish(
@@ -76,14 +128,21 @@ async def _deliver(mail: Mail, *, mails: Mails, clients: Clients, settings: Sett
             next_attempt_at=now + timedelta(seconds=CHECK_FOR_SMTP_S),
         )
         return False
-    context = {"name": client.name, "link": landing_url(client, settings), **mail.facts}
-    if "linked_at" in mail.facts:
-        context["linked_at"] = say_moment(datetime.fromisoformat(mail.facts["linked_at"]), client.language)
-    subject, text, html = render_email(mail.kind, client.language, context)
+    written = await _write(mail, clients=clients, accounts=accounts, settings=settings)
+    if written is None:
+        what = "the client was deleted" if mail.account_id is None else "the account changed since"
+        await mails.finish(mail.id, state=MailState.FAILED, last_error=what)
+        return False
+    subject, text, html = render_email(mail.kind, *written)
     message = email.compose(
         to=mail.to, subject=subject, text=text, html=html, sender=settings.mail_from, mail_id=mail.id
     )
-    facts = {"mail_id": mail.id, "client_id": mail.client_id, "attempt": mail.attempts}
+    facts = {
+        "mail_id": mail.id,
+        "client_id": mail.client_id,
+        "account_id": mail.account_id,
+        "attempt": mail.attempts,
+    }
     try:
         await email.send(message, settings)
     except email.MailRefused as error:

@@ -14,11 +14,11 @@ from control_plane.accounts.models import Account
 from control_plane.accounts.service import NotLoggedIn, PasswordChangeNeeded
 from control_plane.clients import service as clients_service
 from control_plane.clients.models import Client
-from control_plane.dependencies import SESSION_COOKIE, ClientsDep
+from control_plane.dependencies import ClientsDep, session_cookie
 from control_plane.permissions import may
 from control_plane.portal.texts import FLASHES
 from control_plane.settings import Settings
-from control_plane.web import FLASH_COOKIE, redirect, render_fragment, render_page
+from control_plane.web import FLASH_COOKIE, FORM_COOKIE, Language, redirect, render_fragment, render_page, set_cookie
 
 LOGIN = "/admin/login"
 FIRST_PASSWORD = "/admin/password"  # noqa: S105 - an address
@@ -56,7 +56,7 @@ class PortalRoute(APIRoute):
             except NotLoggedIn:
                 came_for = request.url.path if request.method == "GET" else "/admin"
                 suffix = "" if came_for == "/admin" else f"?next={quote(came_for)}"
-                return _lead(request, LOGIN + suffix, "session-over" if SESSION_COOKIE in request.cookies else None)
+                return _lead(request, LOGIN + suffix, "session-over" if _name(request) in request.cookies else None)
 
         return handle_or_go
 
@@ -67,6 +67,32 @@ def _lead(request: Request, path: str, flash: str | None = None) -> Response:
     if "hx-request" in request.headers:
         return HTMLResponse("", HTTPStatus.UNAUTHORIZED, {"HX-Redirect": path})
     return redirect(request, path, flash)
+
+
+def _name(request: Request) -> str:
+    return session_cookie(request.app.state.settings)
+
+
+def open_browser(request: Request, response: Response, token: str, *, keep_form: bool = False) -> Response:
+    """Give the browser a session's cookie.
+
+    Args:
+        keep_form: the answer is a page with forms of its own.
+    """
+    settings: Settings = request.app.state.settings
+    set_cookie(request, response, _name(request), token, max_age=settings.session_hours * 3600)
+    if not keep_form:
+        # Forms of whoever used this browser before do not count any more.
+        response.delete_cookie(FORM_COOKIE)
+    return response
+
+
+def forget_browser(request: Request, response: Response) -> Response:
+    """Take the session's cookie away."""
+    secure = request.app.state.settings.cookies_are_secure
+    response.delete_cookie(_name(request), secure=secure, httponly=True, samesite="lax")
+    response.delete_cookie(FORM_COOKIE)
+    return response
 
 
 def portal_router() -> APIRouter:
@@ -110,7 +136,14 @@ def frame(request: Request, here: str | None = None) -> dict[str, Any]:
 
 
 def show(
-    request: Request, template: str, context: dict[str, Any], *, here: str | None = None, status: int = HTTPStatus.OK
+    request: Request,
+    template: str,
+    context: dict[str, Any],
+    *,
+    here: str | None = None,
+    status: int = HTTPStatus.OK,
+    language: Language | None = None,
 ) -> HTMLResponse:
     """A page of the portal."""
-    return render_page(request, f"portal/{template}", {**frame(request, here), **context}, status)
+    names = {**frame(request, here), **context}
+    return render_page(request, f"portal/{template}", names, status, language=language)

@@ -2,15 +2,16 @@
 
 from fastapi import APIRouter, Depends, Request
 
-from control_plane.portal import account, chats, cleanup, client_pages, clients_list, data_rights
+from control_plane.portal import account, chats, cleanup, client_pages, clients_list, data_rights, entry, people
 from control_plane.portal.page import Page
 from control_plane.session_text import N_
 
 PAGES = (
     Page("clients", "/admin", N_("Clients"), "users", (clients_list.router, client_pages.router, chats.router)),
+    Page("people", "/admin/people", N_("People"), "users-group", (people.router,)),
     Page("erasures", "/admin/erasures", N_("Erased data"), "shield-check", (data_rights.router,)),
     Page("cleanup", "/admin/cleanup", N_("Cleanup"), "eraser", (cleanup.router,)),
-    Page("account", "/admin/account", N_("Account"), "user-circle", (account.router,)),
+    Page("account", "/admin/account", N_("Account"), "user-circle", (account.router, entry.router)),
 )
 
 

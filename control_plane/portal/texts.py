@@ -69,6 +69,28 @@ FLASHES: dict[str, Label] = {
         N_("The cleanup starts in a few seconds: its record is the first of the list."), "eraser", "green"
     ),
     "password-changed": Label(N_("The password was changed."), "shield-lock", "green"),
+    "password-reset": Label(N_("The password was changed. Log in with the new one."), "shield-lock", "green"),
+    "email-changed": Label(N_("The email address was changed."), "mail", "green"),
+    "sessions-ended": Label(N_("Closed. Whoever was there has to log in again."), "devices", "green"),
+    "second-factor-off": Label(N_("Two-step log-in is off."), "shield-off", "yellow"),
+    "second-factor-reset": Label(
+        N_("Two-step log-in was turned off for that person; they log in with the password alone."),
+        "shield-off",
+        "green",
+    ),
+    "person-invited": Label(N_("The invitation is on its way."), "mail", "green"),
+    "role-changed": Label(N_("The role was changed; that person logs in again."), "user-check", "green"),
+    "person-disabled": Label(N_("The account was disabled: nobody gets in with it."), "user-off", "green"),
+    "person-enabled": Label(N_("The account is enabled again."), "user-check", "green"),
+    "person-removed": Label(N_("The person was removed."), "trash", "green"),
+    "role-too-high": Label(N_("Nobody gives or takes a role above their own."), "alert-circle", "red"),
+    "not-oneself": Label(
+        N_("Nobody changes their own role or removes themselves: ask another person who may."), "alert-circle", "red"
+    ),
+    "last-owner": Label(
+        N_("The agency needs an owner who can log in: make somebody else owner first."), "alert-circle", "red"
+    ),
+    "key-revoked": Label(N_("The key was revoked: it opens nothing any more."), "key", "green"),
     "logged-out": Label(N_("You logged out."), "logout", "green"),
     "session-over": Label(N_("Your session ended: log in again."), "clock", "yellow"),
 }

@@ -14,8 +14,9 @@ import uvicorn
 from argon2 import PasswordHasher
 from fastapi import FastAPI
 
+from control_plane.accounts.api_keys import ApiKeys, create_api_key
 from control_plane.accounts.repository import Accounts
-from control_plane.accounts.service import ADMIN, create_api_key
+from control_plane.accounts.service import ADMIN
 from control_plane.app import create_app
 from control_plane.clients.models import Client
 from control_plane.clients.repository import Clients
@@ -181,7 +182,7 @@ async def open_site(settings: Settings, database: Database) -> AsyncIterator[Sit
     accounts = Accounts(database)
     await accounts.insert(ADMIN, _hash(ONE_TIME_PASSWORD), must_change_password=True)
     remember_secret("a password", ONE_TIME_PASSWORD)
-    key = remember_secret("an API key", await create_api_key(accounts=accounts))
+    key = remember_secret("an API key", await create_api_key(keys=ApiKeys(database)))
     base_url = f"http://127.0.0.1:{settings.port}"
     async with (
         serve(settings) as app,

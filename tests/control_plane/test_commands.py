@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from control_plane.accounts.api_keys import ApiKeys, authenticate_key
 from control_plane.accounts.repository import Accounts
-from control_plane.accounts.service import authenticate_key
 from control_plane.database import Database
 from control_plane.settings import Settings
 
@@ -53,8 +53,10 @@ async def test_the_admin_and_a_key_are_made_and_shown_once(operator: Operator, d
     assert first.returncode == 0, first.stderr
     assert account is not None
     assert account.must_change_password
-    assert await authenticate_key(key, accounts=accounts) == account
-    await accounts.set_password(account.id, account.password_hash, must_change_password=False)
+    made = await authenticate_key(key, keys=ApiKeys(database))
+    assert made is not None
+    assert (made.scopes, made.client_id) == (None, None)
+    await accounts.set_password(account.id, "chosen", must_change_password=False)
     again = operator.type("create-admin")
     assert again.returncode == 0
     assert password not in again.stdout
