@@ -60,12 +60,18 @@ def _database(settings: Settings, *, prepare: bool) -> None:
 
 async def _with_accounts(settings: Settings, action: Callable[..., Awaitable[T]], **arguments: object) -> T:
     from control_plane.accounts.repository import Accounts
+    from control_plane.audit.service import as_operator
     from control_plane.database import connect, ensure_indexes
 
     async with connect(settings) as client:
         database = client[settings.database_name]
         await ensure_indexes(database)
-        return await action(accounts=Accounts(database), **arguments)
+        async with as_operator(action.__name__.replace("_", "-"), database=database) as act:
+            result = await action(accounts=Accounts(database), **arguments)
+            if result is None:
+                # There was nothing to do: `scripts/start` asks each time.
+                act.ignore()
+            return result
 
 
 def _create_admin(settings: Settings, *, reset: bool) -> None:

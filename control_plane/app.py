@@ -18,6 +18,10 @@ from starlette.exceptions import HTTPException
 
 from control_plane import database as plumbing
 from control_plane.accounts.service import AttemptLimiter
+from control_plane.audit.act import current_act
+from control_plane.audit.repository import AuditEvents
+from control_plane.audit.routes import router as audit_router
+from control_plane.audit.trail import AuditTrail
 from control_plane.clients.routes import router as clients_router
 from control_plane.dependencies import authorize
 from control_plane.errors import DatabaseUnavailable, Problem, problem_response
@@ -75,11 +79,14 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.cipher = open_cipher(settings)
     app.state.login_limiter = AttemptLimiter(settings.login_attempts_per_minute)
     app.state.action_limiter = AttemptLimiter(LANDING_ACTIONS_PER_MINUTE)
+    # The innermost: what is added later sits around it.
+    app.add_middleware(AuditTrail, events=AuditEvents(database))
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestLog)
     for router in (
         clients_router,
         retention_router,
+        audit_router,
         landing_api_router,
         internal_router,
         portal_router,
@@ -130,6 +137,7 @@ def _version() -> str:
 
 
 def _answer(request: Request, problem: Problem, **more: Any) -> Response:
+    current_act().failed(problem)
     if request.url.path.startswith(_API_PATHS):
         return problem_response(
             problem.status,

@@ -10,6 +10,7 @@ from control_plane.accounts import service as accounts_service
 from control_plane.accounts.models import Account
 from control_plane.accounts.repository import Accounts
 from control_plane.accounts.service import AttemptLimiter, NotLoggedIn, PasswordChangeNeeded
+from control_plane.audit.act import current_act
 from control_plane.clients.models import Client
 from control_plane.clients.repository import Clients
 from control_plane.clients.service import ClientNotFound
@@ -146,6 +147,7 @@ async def authorize(
         account = await get_account(request, accounts)
     if account is None:
         raise NotLoggedIn
+    current_act().known(account)
     if account.must_change_password and not key and rule.opens is not Opens.FIRST_PASSWORD:
         raise PasswordChangeNeeded
     if account.role not in rule.roles:

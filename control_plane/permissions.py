@@ -35,6 +35,7 @@ class Scope(StrEnum):
     CONVERSATIONS_WRITE = "conversations:write"
     MESSAGES_SEND = "messages:send"
     CLEANUP = "cleanup"
+    AUDIT_READ = "audit:read"
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Rule:
     Attributes:
         roles: those that may; empty where no account is asked for.
         scope: what an API key needs; None: no key opens the route.
+        is_recorded: its use is written into the audit log although it only reads.
     """
 
     method: str
@@ -51,6 +53,12 @@ class Rule:
     roles: frozenset[Role] = frozenset()
     opens: Opens = Opens.ROLE
     scope: Scope | None = None
+    is_recorded: bool = False
+
+    @property
+    def leaves_a_record(self) -> bool:
+        """Whether each use, also one that was refused, is written into the audit log: whatever people may change."""
+        return self.opens is not Opens.RUNNER_TOKEN and (self.is_recorded or self.method != "GET")
 
 
 class RuleMissing(Exception):
@@ -129,6 +137,11 @@ RULES: tuple[Rule, ...] = (
     Rule("GET", "/admin/cleanup", AGENCY_ROLES),
     Rule("GET", "/admin/cleanup/fragment", AGENCY_ROLES),
     Rule("POST", "/admin/cleanup/force", ADMINS),
+    # Audit log
+    Rule("GET", "/admin/audit", ADMINS),
+    Rule("GET", "/admin/audit/export", ADMINS, is_recorded=True),
+    Rule("GET", "/admin/audit/{event_id}", ADMINS),
+    Rule("GET", "/api/admin/audit", ADMINS, scope=Scope.AUDIT_READ),
     # The JSON API
     Rule("GET", "/api/admin/clients", EVERY_ROLE, scope=Scope.CLIENTS_READ),
     Rule("POST", "/api/admin/clients", MANAGERS, scope=Scope.CLIENTS_WRITE),

@@ -22,6 +22,8 @@ PROBLEM_TEXTS = (
     N_("The assistant is paused; the agency can connect it again."),
     N_("No such cleanup"),
     N_("There is no such cleanup."),
+    N_("No such entry"),
+    N_("There is no such entry in the audit log; it may be past its time."),
     N_("The database does not answer"),
     N_("The database does not answer; nothing was lost, and this works again when it is back."),
     N_("Wrong user name or password"),

@@ -2,6 +2,9 @@
 
 import logging
 
+from control_plane.audit import service as audit_service
+from control_plane.audit.actions import REMOVED
+from control_plane.clients.facts import facts
 from control_plane.clients.repository import Clients
 from control_plane.conversations.repository import Conversations
 from control_plane.database import Database
@@ -17,5 +20,9 @@ async def finish_deletion(client_id: str, *, database: Database) -> None:
     await Mails(database).delete_all(client_id)
     await ClientSession(database, client_id).delete()
     await database["runners"].delete_one({"_id": client_id})
+    client = await Clients(database).get(client_id)
+    if client is not None:
+        target = {"client_id": client_id, "client_name": client.name}
+        await audit_service.write_system(REMOVED, database=database, target=target, before=facts(client))
     await Clients(database).delete(client_id)
     logger.info("client was deleted", extra={"client_id": client_id})

@@ -8,6 +8,7 @@ import segno
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict
 
+from control_plane.audit.act import current_act
 from control_plane.clients.models import Client, Wanted
 from control_plane.clients.repository import Clients
 from control_plane.dependencies import ActionLimiterDep, ClientsDep, DatabaseDep, GatewaysDep
@@ -74,6 +75,7 @@ async def get_linked_client(slug: str, *, clients: Clients) -> Client:
     client = await clients.get_by_slug(slug)
     if client is None or client.deleting_since is not None:
         raise UnknownLink
+    current_act().about(client_id=client.id, client_name=client.name)
     return client
 
 

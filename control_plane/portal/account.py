@@ -8,6 +8,7 @@ from fastapi import Depends, Form, Request, Response
 from control_plane.accounts import service
 from control_plane.accounts.models import Account
 from control_plane.accounts.service import MIN_PASSWORD_CHARS, PasswordTooWeak, TooManyAttempts, WrongCredentials
+from control_plane.audit.act import current_act
 from control_plane.dependencies import SESSION_COOKIE, AccountDep, AccountsDep, Asker, LoginLimiterDep, SettingsDep
 from control_plane.portal.client_form import Form as PageForm
 from control_plane.portal.page import FIRST_PASSWORD, LOGIN, portal_router, show
@@ -44,6 +45,8 @@ async def log_in(
             username, password, address=address, accounts=accounts, limiter=limiter, hours=settings.session_hours
         )
     except WrongCredentials:
+        # Asked for whoever was named, known or not: the answer's time says nothing.
+        current_act().claimed(await accounts.get_by_username(username.strip().lower()))
         text = N_("The user or the password is not right.")
         return _login_page(request, username, next, text, HTTPStatus.UNAUTHORIZED)
     except TooManyAttempts as error:
@@ -51,13 +54,16 @@ async def log_in(
         response = _login_page(request, username, next, text, HTTPStatus.TOO_MANY_REQUESTS)
         response.headers.update(error.headers)
         return response
+    current_act().known(account)
     response = redirect(request, FIRST_PASSWORD if account.must_change_password else _safe(next))
     return _open(request, response, token, settings)
 
 
 @router.post("/logout", dependencies=[Depends(check_form)])
-async def log_out(request: Request, accounts: AccountsDep) -> Response:
+async def log_out(request: Request, account: AccountDep, accounts: AccountsDep) -> Response:
     """End the session."""
+    if account is not None:
+        current_act().known(account)
     await service.log_out(request.cookies.get(SESSION_COOKIE), accounts=accounts)
     response = redirect(request, LOGIN, "logged-out")
     response.delete_cookie(SESSION_COOKIE)

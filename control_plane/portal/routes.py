@@ -2,13 +2,14 @@
 
 from fastapi import APIRouter, Depends, Request
 
-from control_plane.portal import account, chats, cleanup, client_pages, clients_list
+from control_plane.portal import account, audit, chats, cleanup, client_pages, clients_list
 from control_plane.portal.page import Page
 from control_plane.session_text import N_
 
 PAGES = (
     Page("clients", "/admin", N_("Clients"), "users", (clients_list.router, client_pages.router, chats.router)),
     Page("cleanup", "/admin/cleanup", N_("Cleanup"), "eraser", (cleanup.router,)),
+    Page("audit", "/admin/audit", N_("Audit log"), "history", (audit.router,)),
     Page("account", "/admin/account", N_("Account"), "user-circle", (account.router,)),
 )
 
