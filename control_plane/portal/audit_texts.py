@@ -77,7 +77,7 @@ FIELDS: dict[str, str] = {
     "deleting": N_("being deleted"),
     "assistant.kind": N_("assistant"),
     "assistant.model": N_("model"),
-    "assistant.api_key": N_("OpenAI key"),
+    "assistant.api_key": N_("key of OpenAI"),
     "assistant.instructions": N_("instructions"),
     "assistant.rules": N_("rules"),
     "assistant.default_answer": N_("default answer"),
