@@ -7,6 +7,7 @@ from fastapi import Depends, Form, Request, Response
 
 from control_plane.accounts import service
 from control_plane.accounts.models import Account
+from control_plane.accounts.repository import Accounts
 from control_plane.accounts.service import MIN_PASSWORD_CHARS, PasswordTooWeak, TooManyAttempts, WrongCredentials
 from control_plane.audit.act import current_act
 from control_plane.dependencies import SESSION_COOKIE, AccountDep, AccountsDep, Asker, LoginLimiterDep, SettingsDep
@@ -45,11 +46,11 @@ async def log_in(
             username, password, address=address, accounts=accounts, limiter=limiter, hours=settings.session_hours
         )
     except WrongCredentials:
-        # Asked for whoever was named, known or not: the answer's time says nothing.
-        current_act().claimed(await accounts.get_by_username(username.strip().lower()))
+        await _note_claim(username, accounts)
         text = N_("The user or the password is not right.")
         return _login_page(request, username, next, text, HTTPStatus.UNAUTHORIZED)
     except TooManyAttempts as error:
+        await _note_claim(username, accounts)
         text = N_("Too many attempts. Wait a minute and try again.")
         response = _login_page(request, username, next, text, HTTPStatus.TOO_MANY_REQUESTS)
         response.headers.update(error.headers)
@@ -115,6 +116,11 @@ async def change_password(
         return _password_page(request, account, form)
     then = "/admin" if account.must_change_password else "/admin/account"
     return _open(request, redirect(request, then, "password-changed"), token, settings)
+
+
+async def _note_claim(username: str, accounts: Accounts) -> None:
+    """Tell the audit log whose name was given; asked for every name, so that the answer's time says nothing."""
+    current_act().claimed(await accounts.get_by_username(username.strip().lower()))
 
 
 def _open(request: Request, response: Response, token: str, settings: Settings) -> Response:

@@ -57,9 +57,9 @@ WHO: dict[ActorKind, str] = {
 }
 
 OUTCOMES: dict[Outcome, Label] = {
-    Outcome.DONE: Label(N_("Done"), "circle-check", "green", N_("%(who)s did this: %(act)s")),
+    Outcome.DONE: Label(N_("It was done"), "circle-check", "green", N_("%(who)s did this: %(act)s")),
     Outcome.REFUSED: Label(N_("Refused"), "ban", "yellow", N_("%(who)s was not allowed to %(act)s")),
-    Outcome.FAILED: Label(N_("Failed"), "circle-x", "red", N_("%(who)s tried to %(act)s and it failed")),
+    Outcome.FAILED: Label(N_("It failed"), "circle-x", "red", N_("%(who)s tried to %(act)s and it failed")),
 }
 
 VIA: dict[str, str] = {"cookie": N_("the portal"), "key": N_("an API key"), "token": N_("an access token")}

@@ -165,6 +165,7 @@ def key_fragment(request: Request, result: Label) -> Response:
 
 def blame(form: ClientForm, problem: Problem, language: Language) -> None:
     """Put a service's refusal beside the field that it is about."""
+    current_act().failed(problem)
     match problem:
         case KeyMissing():
             form.errors["api_key"] = translate(language, N_("Write the OpenAI key."))

@@ -10,40 +10,37 @@ from control_plane.audit.act import Act
 from control_plane.audit.models import Actor, ActorKind, AuditEvent, AuditFilter, Outcome
 from control_plane.audit.repository import AuditEvents, find_words, new_id
 from control_plane.audit.service import as_operator
-from control_plane.clients.models import Client
 from control_plane.clients.removal import finish_deletion
 from control_plane.database import Database, ensure_indexes
-from control_plane.retention import service as retention
 from control_plane.retention.repository import CleanupRuns
-from control_plane.settings import REPOSITORY
-from tenant_runner.contract import PurgeReport
-from tests.control_plane.site import Site
+from control_plane.runners.launchers import open_launcher
+from control_plane.scheduler import Context, clean_up
+from control_plane.security import open_cipher
+from control_plane.settings import REPOSITORY, Settings
+from tests.control_plane.site import Site, change
 
 
 async def read(database: Database) -> list[AuditEvent]:
     return await AuditEvents(database).list(AuditFilter(), before=None, limit=1000)
 
 
-async def test_the_cleanup_removes_what_is_past_its_days_and_says_how_many(site: Site) -> None:
-    log, now = AuditEvents(site.database), datetime.now(UTC)
+async def test_the_regular_cleanup_removes_what_is_past_its_days_and_says_how_many(
+    settings: Settings, database: Database
+) -> None:
+    log, now = AuditEvents(database), datetime.now(UTC)
     for days in (1, 29, 31, 400):
         at = now - timedelta(days=days)
         await log.add(AuditEvent(id=new_id(at), at=at, outcome=Outcome.DONE, action=f"day-{days}"))
-
-    async def purge(client: Client, before: datetime) -> PurgeReport:
-        return PurgeReport()
-
-    runs = CleanupRuns(site.database)
-    await retention.force(runs=runs)
-    run = await retention.run_requested(
-        database=site.database, clients=site.clients, runs=runs, purge=purge, audit_kept=timedelta(days=30)
-    )
-    assert run is not None
+    settings.data_directory.mkdir(parents=True)
+    launcher = open_launcher(settings)
+    await clean_up(Context(change(settings, audit_days=30), database, launcher, open_cipher(settings)))
+    await launcher.aclose()
+    [run] = await CleanupRuns(database).list()
     assert run.counts.audit_events == 2
-    told, *left = await read(site.database)
+    told, *left = await read(database)
     assert [event.action for event in left] == ["day-1", "day-29"]
     assert (told.action, told.actor.label, told.target) == ("cleanup.run", ":system", {"run_id": run.id})
-    assert {change.field: change.after for change in told.changes}["audit_events"] == 2
+    assert {one.field: one.after for one in told.changes}["audit_events"] == 2
 
 
 def test_the_repository_can_neither_change_nor_remove_but_by_age() -> None:

@@ -20,6 +20,7 @@ from tests.conftest import Document
 from tests.control_plane.site import Site
 from tests.control_plane.test_permissions import FORM_TOKEN, Person, ask, enrol
 
+EDIT = "/api/admin/clients/{client_id}"
 RECORDED = [rule for rule in RULES if rule.leaves_a_record]
 BY_ROLE = [rule for rule in RECORDED if rule.opens in (Opens.ROLE, Opens.FIRST_PASSWORD)]
 
@@ -122,7 +123,15 @@ async def test_an_event_tells_who_what_when_from_where_before_and_after(site: Si
     assert shown(deleted)["deleting"] == (False, True)
 
 
-EDIT = "/api/admin/clients/{client_id}"
+async def test_a_form_from_another_site_is_refused_and_recorded_with_its_reason(site: Site) -> None:
+    client = await site.create()
+    owner = await enrol(site, Role.OWNER, client)
+    await site.visitor.post(
+        f"/admin/clients/{client.id}/disconnect", headers={"Cookie": f"{SESSION_COOKIE}={owner.cookie}"}
+    )
+    [event, *_] = await read(site)
+    assert (event.action, str(event.outcome), event.status) == ("client.disconnect", "refused", 403)
+    assert (event.problem, event.actor.name) == ("/problems/wrong-form", "owner-False")
 
 
 async def test_what_failed_behind_a_page_that_leads_on_is_recorded_as_failed(site: Site) -> None:
@@ -155,11 +164,15 @@ async def test_log_ins_are_recorded_without_a_word_of_what_was_typed(site: Site)
     await post_form(site, "/admin/login", None, username="Admin", password="p2-secret")
     await post_form(site, "/admin/login", None, username="admin", password=site.password)
     by_right, by_name, by_nobody = await read(site)
+    for _ in range(site.settings.login_attempts_per_minute):
+        await post_form(site, "/admin/login", None, username="admin", password="p3-secret")
+    [blocked, *_] = await read(site)
+    assert (blocked.status, str(blocked.outcome), blocked.actor.name) == (429, "refused", "admin")
     assert [str(event.outcome) for event in (by_right, by_name, by_nobody)] == ["done", "refused", "refused"]
     assert [str(event.actor.kind) for event in (by_right, by_name, by_nobody)] == ["person", "claimed", "unknown"]
     assert (by_right.actor.name, by_name.actor.name, by_nobody.actor.name) == ("admin", "admin", None)
     stored = str([document async for document in site.database["audit_events"].find()])
-    for secret in ("secreta", "p1-secret", "p2-secret", site.password):
+    for secret in ("secreta", "p1-secret", "p2-secret", "p3-secret", site.password):
         assert secret not in stored
 
 
