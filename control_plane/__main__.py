@@ -61,13 +61,19 @@ def _database(settings: Settings, *, prepare: bool) -> None:
         embedded_database.run(settings.database_directory)
 
 
-async def _with_database(settings: Settings, action: Callable[["Database"], Awaitable[T]]) -> T:
+async def _with_database(settings: Settings, command: str, action: Callable[["Database"], Awaitable[T]]) -> T:
+    from control_plane.audit.service import as_operator
     from control_plane.database import connect, ensure_indexes
 
     async with connect(settings) as client:
         database = client[settings.database_name]
         await ensure_indexes(database)
-        return await action(database)
+        async with as_operator(command, database=database) as act:
+            result = await action(database)
+            if result is None:
+                # There was nothing to do: `scripts/start` asks each time.
+                act.ignore()
+            return result
 
 
 def _create_admin(settings: Settings, *, reset: bool) -> None:
@@ -77,7 +83,7 @@ def _create_admin(settings: Settings, *, reset: bool) -> None:
     async def create(database: "Database") -> str | None:
         return await create_admin(accounts=Accounts(database), reset=reset)
 
-    password = asyncio.run(_with_database(settings, create))
+    password = asyncio.run(_with_database(settings, "create-admin", create))
     print(f"User        {ADMIN}")  # noqa: T201
     if password is None:
         print("Password    the one you chose; forgotten: .venv/bin/python -m control_plane create-admin --reset")  # noqa: T201
@@ -91,7 +97,7 @@ def _create_api_key(settings: Settings) -> None:
     async def create(database: "Database") -> str:
         return await create_api_key(keys=ApiKeys(database))
 
-    key = asyncio.run(_with_database(settings, create))
+    key = asyncio.run(_with_database(settings, "create-api-key", create))
     print("An API key of the agency for everything, for the header X-Api-Key; it is shown this once:")  # noqa: T201
     print(key)  # noqa: T201
 

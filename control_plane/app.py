@@ -23,6 +23,9 @@ from control_plane.accounts.access_tokens import SigningKey
 from control_plane.accounts.routes import router as accounts_router
 from control_plane.accounts.service import AttemptLimiter
 from control_plane.api_description import describe_api
+from control_plane.audit.repository import AuditEvents
+from control_plane.audit.routes import router as audit_router
+from control_plane.audit.trail import AuditTrail
 from control_plane.clients.routes import router as clients_router
 from control_plane.data_rights.routes import router as data_rights_router
 from control_plane.dependencies import authorize
@@ -87,6 +90,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.action_limiter = AttemptLimiter(LANDING_ACTIONS_PER_MINUTE)
     app.state.rates = Rates(settings)
     # From the inside out: the last one meets a request first.
+    app.add_middleware(AuditTrail, events=AuditEvents(database))
     app.add_middleware(BodyLimits, largest=settings.max_body_kb * 1024, timeout_s=settings.receive_timeout_s)
     app.add_middleware(AddressRates, rates=app.state.rates)
     app.add_middleware(TrustedHosts, hosts=settings.all_trusted_hosts)
@@ -98,6 +102,7 @@ def create_app(settings: Settings) -> FastAPI:
         clients_router,
         retention_router,
         data_rights_router,
+        audit_router,
         landing_api_router,
         internal_router,
         portal_router,

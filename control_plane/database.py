@@ -102,6 +102,11 @@ async def ensure_indexes(database: Database) -> None:
 
     # The scheduler: is a cleanup asked for? When was the last one?
     await database.cleanup_runs.create_index([("state", ASCENDING), ("requested_at", ASCENDING)])
+    # The audit log, newest first and a page at a time (`_id` sorts by time), by each of its filters: who did it,
+    # to which client, what, with which outcome, with which words. Days and retention are ranges of `_id`.
+    for field in ("who", "target.client_id", "action", "outcome", "words"):
+        await database.audit_events.create_index([(field, ASCENDING), ("_id", DESCENDING)])
+
     # The portal: the last runs.
     await database.cleanup_runs.create_index([("requested_at", DESCENDING)])
 

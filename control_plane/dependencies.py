@@ -14,6 +14,7 @@ from control_plane.accounts.models import Account
 from control_plane.accounts.repository import Accounts
 from control_plane.accounts.service import AttemptLimiter, NotLoggedIn, PasswordChangeNeeded, Visitor
 from control_plane.addresses import client_address
+from control_plane.audit.act import current_act
 from control_plane.clients.models import Client
 from control_plane.clients.repository import Clients
 from control_plane.clients.service import ClientNotFound
@@ -203,6 +204,7 @@ async def authorize(
         account = await get_account(request, accounts)
     if account is None:
         raise NotLoggedIn
+    current_act().known(account)
     if account.must_change_password and rule.opens is not Opens.FIRST_PASSWORD:
         raise PasswordChangeNeeded
     if not _allows(rule, account, scopes):

@@ -36,6 +36,7 @@ class Scope(StrEnum):
     MESSAGES_SEND = "messages:send"
     CLEANUP = "cleanup"
     DATA = "data"
+    AUDIT_READ = "audit:read"
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Rule:
     Attributes:
         roles: those that may; empty where no account is asked for.
         scope: what an API key needs; None: no key opens the route.
+        is_recorded: its use is written into the audit log although it only reads.
     """
 
     method: str
@@ -52,6 +54,12 @@ class Rule:
     roles: frozenset[Role] = frozenset()
     opens: Opens = Opens.ROLE
     scope: Scope | None = None
+    is_recorded: bool = False
+
+    @property
+    def leaves_a_record(self) -> bool:
+        """Whether each use, also one that was refused, is written into the audit log: whatever people may change."""
+        return self.opens is not Opens.RUNNER_TOKEN and (self.is_recorded or self.method != "GET")
 
 
 class RuleMissing(Exception):
@@ -154,8 +162,8 @@ RULES: tuple[Rule, ...] = (
     Rule("GET", f"{_CLIENT}/chats/{{chat_id}}", EVERY_ROLE),
     Rule("POST", f"{_CLIENT}/chats/{{chat_id}}/assistant", TALKERS),
     # Data rights
-    Rule("GET", f"{_CLIENT}/export", KEEPERS),
-    Rule("GET", f"{_CLIENT}/chats/{{chat_id}}/export", KEEPERS),
+    Rule("GET", f"{_CLIENT}/export", KEEPERS, is_recorded=True),
+    Rule("GET", f"{_CLIENT}/chats/{{chat_id}}/export", KEEPERS, is_recorded=True),
     Rule("GET", f"{_CLIENT}/chats/{{chat_id}}/erase", KEEPERS),
     Rule("POST", f"{_CLIENT}/chats/{{chat_id}}/erase", KEEPERS),
     Rule("GET", "/admin/erasures", KEEPERS),
@@ -164,6 +172,11 @@ RULES: tuple[Rule, ...] = (
     Rule("GET", "/admin/cleanup", AGENCY_ROLES),
     Rule("GET", "/admin/cleanup/fragment", AGENCY_ROLES),
     Rule("POST", "/admin/cleanup/force", ADMINS),
+    # Audit log
+    Rule("GET", "/admin/audit", ADMINS),
+    Rule("GET", "/admin/audit/export", ADMINS, is_recorded=True),
+    Rule("GET", "/admin/audit/{event_id}", ADMINS),
+    Rule("GET", "/api/admin/audit", ADMINS, scope=Scope.AUDIT_READ),
     # The JSON API
     Rule("GET", "/api/admin/clients", EVERY_ROLE, scope=Scope.CLIENTS_READ),
     Rule("POST", "/api/admin/clients", MANAGERS, scope=Scope.CLIENTS_WRITE),
@@ -178,8 +191,8 @@ RULES: tuple[Rule, ...] = (
     Rule("POST", "/api/clients/{client_id}/process-message", TALKERS, scope=Scope.ASSISTANT_TRY),
     Rule("POST", "/api/clients/{client_id}/conversation", TALKERS, scope=Scope.CONVERSATIONS_WRITE),
     Rule("POST", "/api/clients/{client_id}/send", TALKERS, scope=Scope.MESSAGES_SEND),
-    Rule("GET", f"{_API_CLIENT}/export", KEEPERS, scope=Scope.DATA),
-    Rule("GET", f"{_API_CLIENT}/contacts/{{chat_id}}/export", KEEPERS, scope=Scope.DATA),
+    Rule("GET", f"{_API_CLIENT}/export", KEEPERS, scope=Scope.DATA, is_recorded=True),
+    Rule("GET", f"{_API_CLIENT}/contacts/{{chat_id}}/export", KEEPERS, scope=Scope.DATA, is_recorded=True),
     Rule("POST", f"{_API_CLIENT}/contacts/{{chat_id}}/erase", KEEPERS, scope=Scope.DATA),
     Rule("GET", "/api/admin/erasures", KEEPERS, scope=Scope.DATA),
     Rule("GET", "/api/admin/erasures/{erasure_id}", KEEPERS, scope=Scope.DATA),

@@ -34,6 +34,8 @@ PROBLEM_TEXTS = (
     N_("The idempotency key was used for another message; take a new one for each message."),
     N_("A stored secret cannot be read"),
     N_("A stored secret cannot be read: its encryption key is lost. Write it again, or bring the key back."),
+    N_("No such entry"),
+    N_("There is no such entry in the audit log; it may be past its time."),
     N_("The database does not answer"),
     N_("The database does not answer; nothing was lost, and this works again when it is back."),
     N_("Wrong user name or password"),

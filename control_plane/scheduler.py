@@ -128,7 +128,11 @@ async def clean_up(context: Context) -> None:
     runs = CleanupRuns(context.database)
     await retention_service.request_if_due(timedelta(hours=context.settings.cleanup_interval_hours), runs=runs)
     await retention_service.run_requested(
-        database=context.database, clients=Clients(context.database), runs=runs, purge=purge
+        database=context.database,
+        clients=Clients(context.database),
+        runs=runs,
+        purge=purge,
+        audit_kept=timedelta(days=context.settings.audit_days),
     )
 
 

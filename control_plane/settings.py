@@ -94,6 +94,7 @@ class Settings(BaseSettings):
     # Retention
     retention_hours: int = 24
     cleanup_interval_hours: float = 24.0
+    audit_days: int = Field(default=365, ge=1)
 
     # Security
     session_hours: int = 12

@@ -17,6 +17,7 @@ from joserfc.jwk import OctKey
 from control_plane.accounts.models import Account, AccountSession
 from control_plane.accounts.repository import Accounts
 from control_plane.accounts.service import MAX_DEVICE_CHARS, Visitor, authenticate_session
+from control_plane.audit.act import current_act
 from control_plane.database import Database
 from control_plane.errors import Problem
 from control_plane.security import CannotDecrypt, Cipher, hash_token, new_token, place
@@ -89,6 +90,7 @@ async def open_family(account: Account, visitor: Visitor, *, accounts: Accounts,
     )
     await accounts.insert_session(session)
     await accounts.remember_address(account.id, visitor.network)
+    current_act().known(account)
     logger.info("log-in succeeded", extra={"account_id": account.id, "address": visitor.address})
     return Tokens(await _sign(session, key), refresh)
 

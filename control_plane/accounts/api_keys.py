@@ -9,6 +9,7 @@ from pymongo import DESCENDING, ReturnDocument
 
 from control_plane.accounts.models import Account, ApiKey
 from control_plane.accounts.roles import Role
+from control_plane.audit.act import NOTHING, current_act
 from control_plane.database import Database, Document
 from control_plane.errors import NotFound
 from control_plane.security import hash_token, hint, new_token
@@ -91,6 +92,8 @@ async def create_api_key(
         created_at=datetime.now(UTC),
     )
     await keys.insert(hash_token(secret), key)
+    current_act().about(key_id=key.id, key_name=name)
+    current_act().changed(NOTHING, {"scopes": " ".join(sorted(key.scopes)) if key.scopes is not None else "*"})
     logger.info("API key was made", extra={"key_id": key.id, "client_id": client_id})
     return secret
 

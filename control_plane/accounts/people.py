@@ -13,6 +13,7 @@ from control_plane.accounts.models import Account, TokenKind
 from control_plane.accounts.repository import Accounts
 from control_plane.accounts.roles import AGENCY_ROLES, CLIENT_ROLES, Role
 from control_plane.accounts.service import NO_SECOND_FACTOR, AddressTaken, check_new_password
+from control_plane.audit.act import NOTHING, current_act
 from control_plane.errors import NotFound, Problem
 from control_plane.leases import Leases
 from control_plane.security import hash_password, hash_token, new_token
@@ -112,6 +113,7 @@ async def find_person(account_id: str, client_id: str | None, *, accounts: Accou
     account = await accounts.get(account_id)
     if account is None or account.client_id != client_id:
         raise PersonNotFound
+    current_act().about(account_id=account.id, account_name=account.username)
     return account
 
 
@@ -137,6 +139,8 @@ async def invite_person(new: NewPerson, asker: Account, client_id: str | None, *
     account = await accounts.get_by_email(email) if made else None
     if account is None:
         raise AddressTaken
+    current_act().about(account_id=account.id, account_name=email)
+    current_act().changed(NOTHING, {"email": email, "role": str(new.role)})
     logger.info("person was invited", extra={"account_id": account.id, "role": new.role, "by": asker.id})
     return account
 
@@ -152,6 +156,7 @@ async def change_role(person: Account, role: Role, asker: Account, *, accounts: 
     async with _OwnersKept(person, asker, accounts, leases, stays=role is Role.OWNER):
         await accounts.update(person.id, role=str(role))
         await accounts.delete_sessions(person.id)
+    current_act().changed({"role": str(person.role)}, {"role": str(role)})
     logger.info("role was changed", extra={"account_id": person.id, "role": role, "by": asker.id})
 
 
@@ -165,6 +170,7 @@ async def disable(person: Account, asker: Account, *, accounts: Accounts, leases
         await accounts.update(person.id, disabled=True)
         await accounts.delete_sessions(person.id)
         await accounts.delete_tokens(person.id)
+    current_act().changed({"disabled": person.disabled}, {"disabled": True})
     logger.info("account was disabled", extra={"account_id": person.id, "by": asker.id})
 
 
@@ -177,6 +183,7 @@ async def enable(person: Account, asker: Account, *, accounts: Accounts) -> None
     if not may_manage(asker, person.role):
         raise RoleTooHigh
     await accounts.update(person.id, disabled=False)
+    current_act().changed({"disabled": person.disabled}, {"disabled": False})
     logger.info("account was enabled", extra={"account_id": person.id, "by": asker.id})
 
 
@@ -188,6 +195,7 @@ async def remove(person: Account, asker: Account, *, accounts: Accounts, leases:
     """
     async with _OwnersKept(person, asker, accounts, leases):
         await accounts.delete(person.id)
+    current_act().changed({"email": person.email, "role": str(person.role)}, NOTHING)
     logger.info("account was removed", extra={"account_id": person.id, "by": asker.id})
 
 
@@ -201,6 +209,7 @@ async def reset_second_factor(person: Account, asker: Account, *, accounts: Acco
         raise RoleTooHigh
     await accounts.update(person.id, **NO_SECOND_FACTOR)
     await accounts.delete_sessions(person.id)
+    current_act().changed({"second_factor": person.has_second_factor}, {"second_factor": False})
     logger.info("second factor was reset", extra={"account_id": person.id, "by": asker.id})
 
 
@@ -296,5 +305,6 @@ async def reset_password(token: str, password: str, *, accounts: Accounts) -> Ac
         raise LinkOver
     await accounts.set_password(account.id, hashed, must_change_password=False)
     await accounts.delete_tokens(account.id)
+    current_act().known(account)
     logger.info("password was reset", extra={"account_id": account.id})
     return account

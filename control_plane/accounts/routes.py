@@ -9,6 +9,7 @@ from control_plane.accounts import access_tokens, second_factor, service
 from control_plane.accounts.access_tokens import ACCESS_LASTS, Tokens
 from control_plane.accounts.second_factor import SecondFactorNeeded
 from control_plane.accounts.service import PasswordChangeNeeded
+from control_plane.audit.act import current_act
 from control_plane.dependencies import (
     AccountsDep,
     CipherDep,
@@ -94,7 +95,10 @@ async def log_in(
 async def refresh(body: RefreshToken, accounts: AccountsDep, signing_key: SigningKeyDep) -> TokensView:
     """Exchange a refresh token, once: one that was used before ends the log-in, for somebody may have stolen it."""
     token = body.refresh_token.get_secret_value()
-    return _view(await access_tokens.refresh(token, accounts=accounts, key=signing_key))
+    tokens = await access_tokens.refresh(token, accounts=accounts, key=signing_key)
+    # Programs do this every few minutes: only what is refused is worth a line.
+    current_act().ignore()
+    return _view(tokens)
 
 
 @router.post("/logout", status_code=HTTPStatus.NO_CONTENT)

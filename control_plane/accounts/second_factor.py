@@ -13,6 +13,7 @@ from control_plane.accounts.lockout import LoginFailures
 from control_plane.accounts.models import Account, TokenKind
 from control_plane.accounts.repository import Accounts
 from control_plane.accounts.service import NO_SECOND_FACTOR, Visitor, WrongCredentials, take_attempt
+from control_plane.audit.act import current_act
 from control_plane.errors import Problem
 from control_plane.security import Cipher, hash_token, new_token, place, verify_password
 
@@ -73,6 +74,7 @@ async def pass_code(
         AccountLocked: too many were wrong (429).
         WrongCode: it is wrong or was used (401).
     """
+    current_act().claimed(account)
     await take_attempt(account.username, account, visitor, failures=failures)
     await take_code(account, code, accounts=accounts, cipher=cipher)
     await failures.forget(account.username, visitor.network)
@@ -140,6 +142,7 @@ async def confirm(account: Account, code: str, *, accounts: Accounts, cipher: Ci
         raise WrongCode
     values = {SECRET: cipher.encrypt(secret, place("accounts", account.id, SECRET)), PENDING: None}
     await accounts.update(account.id, **values, totp_step=step)
+    current_act().changed({"second_factor": False}, {"second_factor": True})
     logger.info("second factor was turned on", extra={"account_id": account.id})
     return await make_recovery_codes(account, accounts=accounts)
 
@@ -170,6 +173,7 @@ async def check_both(
 async def turn_off(account: Account, *, accounts: Accounts) -> None:
     """Ask for no code any more."""
     await accounts.update(account.id, **NO_SECOND_FACTOR)
+    current_act().changed({"second_factor": True}, {"second_factor": False})
     logger.info("second factor was turned off", extra={"account_id": account.id})
 
 

@@ -15,6 +15,7 @@ from control_plane.accounts.lockout import LoginFailures
 from control_plane.accounts.models import Account, AccountSession
 from control_plane.accounts.repository import Accounts
 from control_plane.addresses import subject_of
+from control_plane.audit.act import current_act
 from control_plane.errors import Problem
 from control_plane.security import hash_password, hash_token, new_token, verify_password
 
@@ -139,6 +140,7 @@ async def check_password(
     await limiter.count(f"address:{visitor.network}")
     name = name.strip().lower()
     account = await find_account(name, accounts=accounts)
+    current_act().claimed(account)
     await take_attempt(name, account, visitor, failures=failures)
     fits = await verify_password(account.password_hash if account else None, password[:MAX_PASSWORD_CHARS])
     if account is None or not fits or account.disabled:
@@ -175,6 +177,7 @@ async def open_session(account: Account, visitor: Visitor, *, accounts: Accounts
     )
     await accounts.insert_session(session)
     await accounts.remember_address(account.id, visitor.network)
+    current_act().known(account)
     logger.info("log-in succeeded", extra={"account_id": account.id, "address": visitor.address})
     return token
 
@@ -254,6 +257,7 @@ async def change_email(account: Account, password: str, email: str, *, accounts:
         raise WrongCredentials("the current password is wrong")
     if not await accounts.update(account.id, email=email.strip().lower()):
         raise AddressTaken
+    current_act().changed({"email": account.email}, {"email": email.strip().lower()})
     await accounts.delete_tokens(account.id)
 
 

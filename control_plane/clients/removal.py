@@ -4,6 +4,9 @@ import logging
 
 from control_plane.accounts.api_keys import ApiKeys
 from control_plane.accounts.repository import Accounts
+from control_plane.audit import service as audit_service
+from control_plane.audit.actions import REMOVED
+from control_plane.clients.facts import facts
 from control_plane.clients.repository import Clients
 from control_plane.conversations.repository import Conversations
 from control_plane.data_rights.repository import ClientData, Erasures
@@ -27,5 +30,9 @@ async def finish_deletion(client_id: str, *, database: Database) -> None:
     await database["runners"].delete_one({"_id": client_id})
     await erasures.drop_pending(client_id)
     await erasures.finish_client(client_id, await data.count())
+    client = await Clients(database).get(client_id)
+    if client is not None:
+        target = {"client_id": client_id, "client_name": client.name}
+        await audit_service.write_system(REMOVED, database=database, target=target, before=facts(client))
     await Clients(database).delete(client_id)
     logger.info("client was deleted", extra={"client_id": client_id})

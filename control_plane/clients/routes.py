@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header
 from pydantic import BaseModel, ConfigDict
 
+from control_plane.audit.act import current_act
 from control_plane.clients import service
 from control_plane.clients.models import Client, ClientChanges, NewClient
 from control_plane.clients.service import ClientView
@@ -198,4 +199,5 @@ async def send_message(
 ) -> SendAccepted:
     """Send a text; the outcome follows as the message's acknowledgement. Repeating with the same key sends once."""
     client = await service.get_client(client_id, clients=clients)
+    current_act().about(chat_id=request.chat_id)
     return await gateways.open(client).send(request, idempotency_key=idempotency_key)

@@ -8,7 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from control_plane.audit.act import NOTHING, current_act
 from control_plane.clients.configuration import find_environment
+from control_plane.clients.facts import facts
 from control_plane.clients.models import (
     AssistantRequest,
     Client,
@@ -152,6 +154,7 @@ async def get_client(client_id: str, *, clients: Clients) -> Client:
     client = await clients.get(client_id)
     if client is None:
         raise ClientNotFound
+    current_act().about(client_id=client.id, client_name=client.name)
     return client
 
 
@@ -191,6 +194,8 @@ async def create_client(new: NewClient, *, clients: Clients, cipher: Cipher, set
         except PortTaken:
             # Two admins raced. The unique index is the lock: take the next port, never ask again.
             continue
+        current_act().about(client_id=client.id, client_name=client.name)
+        current_act().changed(NOTHING, facts(client))
         logger.info("client was created", extra={"client_id": client.id, "port": port})
         return client
     raise NoFreePort
@@ -229,16 +234,18 @@ async def update_client(
     updated = await clients.update(client_id, changed, runner_must_know=runner_must_know)
     if updated is None:
         raise ClientNotFound
+    current_act().changed(facts(client), facts(updated))
     logger.info("client was changed", extra={"client_id": client_id, "fields": sorted(changed)})
     return updated
 
 
 async def set_wanted(client_id: str, wanted: Wanted, *, clients: Clients) -> Client:
     """Connect or disconnect; safe to repeat."""
-    await _changeable(client_id, clients)
+    before = await _changeable(client_id, clients)
     client = await clients.want(client_id, wanted)
     if client is None:
         raise BeingDeleted
+    current_act().changed(facts(before), facts(client))
     logger.info("client was switched", extra={"client_id": client_id, "wanted": str(wanted)})
     return client
 
@@ -252,10 +259,11 @@ async def toggle(client_id: str, *, clients: Clients) -> Client:
 
 async def restart(client_id: str, *, clients: Clients) -> Client:
     """Have the runner restarted; the reconciler does it."""
-    await _changeable(client_id, clients)
+    before = await _changeable(client_id, clients)
     client = await clients.ask_for_restart(client_id)
     if client is None:
         raise BeingDeleted
+    current_act().changed(facts(before), facts(client))
     logger.info("restart was asked for", extra={"client_id": client_id})
     return client
 
@@ -274,6 +282,7 @@ async def release_phone(
     released = await clients.release_phone(client_id)
     if released is None:
         raise BeingDeleted
+    current_act().changed(facts(client), facts(released))
     logger.info("phone was released", extra={"client_id": client_id})
     return released
 
@@ -297,7 +306,8 @@ async def request_deletion(client_id: str, name: str, *, clients: Clients) -> No
     client = await get_client(client_id, clients=clients)
     if name.strip() != client.name:
         raise NameDoesNotMatch
-    await clients.mark_deleting(client_id)
+    marked = await clients.mark_deleting(client_id)
+    current_act().changed(facts(client), facts(marked or client))
     logger.info("deletion was requested", extra={"client_id": client_id})
 
 

@@ -96,14 +96,16 @@ class Conversations:
 
     async def set_status(
         self, chat_id: str, status: str, reason: str | None, at: datetime, *, until: datetime | None = None
-    ) -> None:
-        """Store who answers in a chat."""
+    ) -> str | None:
+        """Store who answers in a chat; returns the status before, None if there was none or a newer one is stored."""
         with contextlib.suppress(DuplicateKeyError):
-            await self._statuses.update_one(
+            before = await self._statuses.find_one_and_update(
                 {"client_id": self.client_id, "chat_id": chat_id, "at": {"$lte": at}},
                 {"$set": {"status": status, "reason": reason, "at": at, "until": until}},
                 upsert=True,
             )
+            return before["status"] if before else None
+        return None
 
     # ------------------------------------------------------------------------------------------ read by pages
 

@@ -4,6 +4,7 @@ import base64
 import binascii
 from datetime import UTC, datetime
 
+from control_plane.audit.act import current_act
 from control_plane.conversations.models import ChatPage, Page
 from control_plane.conversations.repository import Conversations
 from control_plane.errors import NotFound
@@ -63,11 +64,12 @@ async def set_automatic(request: ConversationRequest, *, gateway: RunnerGateway,
         RunnerUnreachable, RunnerRefused: nothing was changed (503, 502).
     """
     at = datetime.now(UTC)
+    current_act().about(chat_id=request.chat_id)
     await gateway.set_automatic(request)
     # The runner tells it too, with its next delivery and a later time; who pressed the button sees it at once.
-    await conversations.set_status(
-        request.chat_id, "automatic" if request.automatic else "suspended", "portal", at, until=None
-    )
+    status = "automatic" if request.automatic else "suspended"
+    before = await conversations.set_status(request.chat_id, status, "portal", at, until=None)
+    current_act().changed({"status": before}, {"status": status})
 
 
 def _encode(moment: datetime, name: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 
+from control_plane.audit.act import current_act
 from control_plane.clients.models import Client
 from control_plane.clients.repository import Clients
 from control_plane.data_rights.models import Deleted, Erasure, ErasureState, Holdings, PendingErasure
@@ -63,6 +64,7 @@ async def request_erasure(
     # The record first: from here on nothing older is taken in again.
     erasure = await erasures.request(client_id, chat_ids, hint=hint, requested_by=requested_by, at=at, before=before)
     await data.delete_chats(chat_ids, erasure.requested_at)
+    current_act().about(erasure_id=erasure.id)
     logger.info("erasure was requested", extra={"client_id": client_id, "erasure_id": erasure.id})
     return erasure
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import Request, Response
 
+from control_plane.audit.act import current_act
 from control_plane.errors import Problem, problem_response
 from control_plane.web import render_error
 
@@ -17,6 +18,7 @@ def answer(request: Request, problem: Problem, **more: Any) -> Response:
     Args:
         more: further members of the problem document.
     """
+    current_act().failed(problem)
     if request.url.path.startswith(API_PATHS):
         return problem_response(
             problem.status,

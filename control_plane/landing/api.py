@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict
 
 from control_plane.addresses import client_address, subject_of
+from control_plane.audit.act import current_act
 from control_plane.clients.models import Client, Wanted
 from control_plane.clients.repository import Clients
 from control_plane.dependencies import ActionLimiterDep, ClientsDep, DatabaseDep, GatewaysDep
@@ -85,6 +86,7 @@ async def get_linked_client(slug: str, *, clients: Clients) -> Client:
     client = await clients.get_by_slug(slug)
     if client is None or client.deleting_since is not None:
         raise UnknownLink
+    current_act().about(client_id=client.id, client_name=client.name)
     return client
 
 

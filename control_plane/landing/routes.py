@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from sse_starlette import EventSourceResponse
 
 from control_plane.accounts.service import TooManyAttempts
+from control_plane.audit.act import current_act
 from control_plane.clients.models import Client, Wanted
 from control_plane.dependencies import ActionLimiterDep, ClientsDep, DatabaseDep, GatewaysDep, SettingsDep
 from control_plane.errors import Problem
@@ -100,9 +101,11 @@ async def refresh_code(
         await limiter.count(f"refresh:{client.id}")
         if client.wanted is Wanted.CONNECTED:
             await gateways.open(client).refresh_code()
-    except TooManyAttempts:
+    except TooManyAttempts as error:
+        current_act().failed(error)
         outcome = "code-too-many"
-    except Problem:
+    except Problem as error:
+        current_act().failed(error)
         outcome = "code-failed"
     back = "?show=qr" if show == "qr" and outcome == "code-asked" else ""
     return _private(redirect(request, f"/client/{client.slug}{back}", flash=outcome))

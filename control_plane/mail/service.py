@@ -11,6 +11,7 @@ from control_plane import email
 from control_plane.accounts.models import Account, TokenKind
 from control_plane.accounts.people import make_link_token
 from control_plane.accounts.repository import Accounts
+from control_plane.audit.act import NOTHING, current_act
 from control_plane.clients.models import Client
 from control_plane.clients.repository import Clients
 from control_plane.clients.service import landing_url
@@ -41,6 +42,7 @@ async def invite(client: Client, *, mails: Mails) -> Mail:
     """Queue the client's invitation; the scheduler sends it. One that still waits is replaced, not sent twice."""
     await mails.delete_unsent(client.id, INVITATION)
     mail = await mails.insert(client.id, INVITATION, client.email)
+    current_act().changed(NOTHING, {"invitation": client.email})
     logger.info("invitation was queued", extra={"client_id": client.id, "mail_id": mail.id})
     return mail
 

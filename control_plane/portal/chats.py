@@ -5,6 +5,7 @@ from urllib.parse import quote, urlencode
 
 from fastapi import Depends, Form, Request, Response
 
+from control_plane.audit.act import current_act
 from control_plane.conversations import service
 from control_plane.conversations.repository import Conversations
 from control_plane.dependencies import DatabaseDep, GatewaysDep
@@ -82,9 +83,11 @@ async def set_assistant(
             gateway=gateways.open(client),
             conversations=Conversations(database, client.id),
         )
-    except RunnerUnreachable:
+    except RunnerUnreachable as problem:
+        current_act().failed(problem)
         return redirect(request, address, "assistant-away")
-    except RunnerRefused:
+    except RunnerRefused as problem:
+        current_act().failed(problem)
         return redirect(request, address, "assistant-refused")
     return redirect(request, address, "assistant-on" if automatic else "assistant-off")
 

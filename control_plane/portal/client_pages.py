@@ -7,6 +7,8 @@ from typing import Annotated, Any
 from fastapi import Depends, Form, Request, Response
 from fastapi.responses import HTMLResponse
 
+from control_plane.audit.act import current_act
+from control_plane.audit.actions import KEY_CHECK
 from control_plane.clients import service
 from control_plane.clients.models import Client, Wanted
 from control_plane.clients.service import NameDoesNotMatch
@@ -151,9 +153,11 @@ async def change_client(
     data, language = await request.form(), choose_language(request)
     form = read_form(data, client)
     if data.get("action") == "add_rules":
+        current_act().ignore()
         form.add_empty_rules()
         return form_page(request, form, client)
     if data.get("action") == "check_key":
+        current_act().action = KEY_CHECK
         result = await try_key(form, client, cipher=cipher, settings=settings)
         return form_page(request, form, client, key_result=result)
     changes = request_changes(form, client, language)
@@ -203,7 +207,8 @@ async def unlink(request: Request, client: ClientDep, gateways: GatewaysDep) -> 
     """Log the phone out."""
     try:
         await gateways.open(client).log_out()
-    except Problem:
+    except Problem as problem:
+        current_act().failed(problem)
         return redirect(request, f"/admin/clients/{client.id}", "unlink-failed")
     return redirect(request, f"/admin/clients/{client.id}", "unlinked")
 
@@ -216,7 +221,8 @@ async def release_phone(
     session = ClientSession(database, client.id)
     try:
         await service.release_phone(client.id, clients=clients, session=session, open_gateway=gateways.open)
-    except (RunnerUnreachable, RunnerRefused):
+    except (RunnerUnreachable, RunnerRefused) as problem:
+        current_act().failed(problem)
         return redirect(request, f"/admin/clients/{client.id}", "release-failed")
     return redirect(request, f"/admin/clients/{client.id}", "released")
 
@@ -263,6 +269,7 @@ async def try_assistant(
         try:
             trial = Trial(text, reply=(await gateways.open(client).process_message(question)).reply)
         except Problem as problem:
+            current_act().failed(problem)
             title = translate(choose_language(request), problem.title)
             trial = Trial(text, problem=title, detail=problem.detail)
     if "hx-request" in request.headers:

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 from fastapi import Depends, Request, Response
 from fastapi.responses import HTMLResponse
 
+from control_plane.audit.act import current_act
+from control_plane.audit.actions import KEY_CHECK
 from control_plane.clients import service
 from control_plane.clients.configuration import UnknownEnvironment
 from control_plane.clients.models import Client
@@ -119,9 +121,11 @@ async def create_client(
     data, language = await request.form(), choose_language(request)
     form = read_form(data)
     if data.get("action") == "add_rules":
+        current_act().ignore()
         form.add_empty_rules()
         return form_page(request, form)
     if data.get("action") == "check_key":
+        current_act().action = KEY_CHECK
         result = await try_key(form, None, cipher=cipher, settings=settings)
         return form_page(request, form, key_result=result)
     wanted = request_new_client(form, language)
@@ -169,6 +173,7 @@ def key_fragment(request: Request, result: Label) -> Response:
 
 def blame(form: ClientForm, problem: Problem, language: Language) -> None:
     """Put a service's refusal beside the field that it is about."""
+    current_act().failed(problem)
     match problem:
         case KeyMissing():
             form.errors["api_key"] = translate(language, N_("Write the OpenAI key."))

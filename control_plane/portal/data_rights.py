@@ -6,6 +6,7 @@ from urllib.parse import quote
 from fastapi import Depends, Form, Request, Response
 from fastapi.responses import JSONResponse
 
+from control_plane.audit.act import current_act
 from control_plane.conversations import service as conversations_service
 from control_plane.conversations.repository import Conversations
 from control_plane.data_rights import service
@@ -68,7 +69,8 @@ async def erase_contact(
         await service.request_erasure(
             client.id, chat_id, confirmation, requested_by=asker.username, data=data, erasures=erasures
         )
-    except ConfirmationDoesNotMatch:
+    except ConfirmationDoesNotMatch as problem:
+        current_act().failed(problem)
         text = translate(choose_language(request), N_("That does not match; nothing was erased."))
         form = PageForm({"confirmation": confirmation}, {"confirmation": text})
         return await _form(request, client, chat_id, database, form, status=422)

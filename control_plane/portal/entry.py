@@ -16,6 +16,8 @@ from control_plane.accounts.service import (
     Visitor,
     WrongCredentials,
 )
+from control_plane.audit.act import current_act
+from control_plane.audit.actions import PASSWORD_ACCEPTED
 from control_plane.dependencies import (
     AccountDep,
     AccountsDep,
@@ -71,6 +73,7 @@ async def log_in(
     except TooManyAttempts as error:
         return _refuse_for_now(_login_page(request, username, next, wait=error, status=error.status), error)
     if account.has_second_factor:
+        current_act().action = PASSWORD_ACCEPTED
         response = redirect(request, f"{LOGIN}/code?next={_safe(next)}")
         token = await second_factor.ask_for_code(account, accounts=accounts)
         set_cookie(request, response, CHALLENGE_COOKIE, token, max_age=300)
@@ -113,8 +116,10 @@ async def check_code(
 
 
 @router.post("/logout", dependencies=_FORM)
-async def log_out(request: Request, accounts: AccountsDep, settings: SettingsDep) -> Response:
+async def log_out(request: Request, account: AccountDep, accounts: AccountsDep, settings: SettingsDep) -> Response:
     """End the session."""
+    if account is not None:
+        current_act().known(account)
     await service.log_out(request.cookies.get(session_cookie(settings)), accounts=accounts)
     return forget_browser(request, redirect(request, LOGIN, "logged-out"))
 

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Depends, Request
 
-from control_plane.portal import account, chats, cleanup, client_pages, clients_list, data_rights, entry, people
+from control_plane.portal import account, audit, chats, cleanup, client_pages, clients_list, data_rights, entry, people
 from control_plane.portal.page import Page
 from control_plane.session_text import N_
 
@@ -11,6 +11,7 @@ PAGES = (
     Page("people", "/admin/people", N_("People"), "users-group", (people.router,)),
     Page("erasures", "/admin/erasures", N_("Erased data"), "shield-check", (data_rights.router,)),
     Page("cleanup", "/admin/cleanup", N_("Cleanup"), "eraser", (cleanup.router,)),
+    Page("audit", "/admin/audit", N_("Audit log"), "history", (audit.router,)),
     Page("account", "/admin/account", N_("Account"), "user-circle", (account.router, entry.router)),
 )
 

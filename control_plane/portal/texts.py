@@ -156,6 +156,7 @@ CLEANUP_COLUMNS: dict[str, str] = {
     "remote_conversations": N_("At the AI provider"),
     "journal_messages": N_("In the runners"),
     "qr_codes": N_("QR codes"),
+    "audit_events": N_("Audit log"),
 }
 CLEANUP_CAUSES: dict[str, str] = {"scheduled": N_("scheduled"), "forced": N_("forced by an administrator")}
 CLEANUP_STATES: dict[str, Label] = {

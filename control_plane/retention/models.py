@@ -23,6 +23,7 @@ class Counts(BaseModel):
         messages, threads, qr_codes: documents of the platform's database.
         journal_messages, journal_threads: rows of the runners' journals.
         remote_conversations: conversations at the AI provider.
+        audit_events: entries of the audit log.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -33,6 +34,7 @@ class Counts(BaseModel):
     journal_messages: int = 0
     journal_threads: int = 0
     remote_conversations: int = 0
+    audit_events: int = 0
 
     def __add__(self, other: "Counts") -> "Counts":
         mine, theirs = self.model_dump(), other.model_dump()

@@ -4,6 +4,10 @@ import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
+from control_plane.audit import service as audit_service
+from control_plane.audit.act import NOTHING, current_act
+from control_plane.audit.actions import CLEANUP
+from control_plane.audit.models import Outcome
 from control_plane.clients.models import Client
 from control_plane.clients.repository import Clients
 from control_plane.conversations.repository import Conversations
@@ -31,7 +35,9 @@ class RunNotFound(NotFound):
 
 async def force(*, runs: CleanupRuns) -> CleanupRun:
     """Ask for a cleanup now; the scheduler process does it within seconds."""
-    return await runs.request("forced")
+    run = await runs.request("forced")
+    current_act().about(run_id=run.id)
+    return run
 
 
 async def get_run(run_id: str, *, runs: CleanupRuns) -> CleanupRun:
@@ -56,10 +62,20 @@ async def request_if_due(interval: timedelta, *, runs: CleanupRuns) -> None:
         await runs.request("scheduled")
 
 
-async def run_requested(*, database: Database, clients: Clients, runs: CleanupRuns, purge: Purge) -> CleanupRun | None:
+async def run_requested(
+    *,
+    database: Database,
+    clients: Clients,
+    runs: CleanupRuns,
+    purge: Purge,
+    audit_kept: timedelta = timedelta(days=365),
+) -> CleanupRun | None:
     """Do the cleanup that was asked for, if any; returns its record.
 
     Each client by its own retention. A client that fails does not stop the others; what stayed is the next run's.
+
+    Args:
+        audit_kept: entries of the audit log that are older go.
     """
     now = datetime.now(UTC)
     run = await runs.claim(now)
@@ -67,6 +83,7 @@ async def run_requested(*, database: Database, clients: Clients, runs: CleanupRu
         return None
     counts, failures = Counts(qr_codes=await Sessions(database).delete_expired_codes(now)), []
     await Mails(database).delete_finished(now - MAILS_KEPT)
+    counts += Counts(audit_events=await audit_service.delete_old(audit_kept, database=database))
     everyone = [client for client in await clients.list() if client.deleting_since is None]
     for client in everyone:
         cutoff = now - timedelta(hours=client.retention_hours)
@@ -76,6 +93,14 @@ async def run_requested(*, database: Database, clients: Clients, runs: CleanupRu
             failures.append(Failure(client_id=client.id, client_name=client.name, detail=failure))
     state = RunState.FAILED if failures else RunState.DONE
     await runs.finish(run.id, state=state, clients=len(everyone), counts=counts, failures=failures)
+    await audit_service.write_system(
+        CLEANUP,
+        database=database,
+        outcome=Outcome.FAILED if failures else Outcome.DONE,
+        target={"run_id": run.id},
+        before=NOTHING,
+        after={"trigger": run.trigger, "clients": len(everyone), **counts.model_dump()},
+    )
     facts = {"run_id": run.id, "trigger": run.trigger, "clients": len(everyone), "failures": len(failures)}
     logger.info("cleanup was done", extra={**facts, **counts.model_dump()})
     return await runs.get(run.id)

@@ -9,6 +9,8 @@ import pytest
 
 from control_plane.accounts.api_keys import ApiKeys, authenticate_key
 from control_plane.accounts.repository import Accounts
+from control_plane.audit.models import ActorKind, AuditFilter, Outcome
+from control_plane.audit.repository import AuditEvents
 from control_plane.database import Database
 from control_plane.settings import Settings
 
@@ -61,6 +63,14 @@ async def test_the_admin_and_a_key_are_made_and_shown_once(operator: Operator, d
     assert again.returncode == 0
     assert password not in again.stdout
     assert "--reset" in again.stdout
+    events = await AuditEvents(database).list(AuditFilter(), before=None, limit=10)
+    acts = [(event.action, event.outcome, event.actor.kind) for event in reversed(events)]
+    expected = ["operator.create-admin", "operator.create-api-key"]
+    assert acts == [(action, Outcome.DONE, ActorKind.OPERATOR) for action in expected]
+    assert all(event.actor.name and event.address for event in events)
+    stored = str([document async for document in database["audit_events"].find()])
+    assert password not in stored
+    assert key not in stored
 
 
 def test_a_settings_file_that_others_may_read_is_refused(operator: Operator) -> None:

@@ -26,7 +26,7 @@ from tests.control_plane.site import Site
 
 FORM_TOKEN = "the-token-of-the-form"
 GUARDED = [rule for rule in RULES if rule.opens in (Opens.ROLE, Opens.FIRST_PASSWORD)]
-RECORDS = r"\{(run_id|erasure_id|account_id|key_id)\}"
+RECORDS = r"\{(run_id|erasure_id|event_id|account_id|key_id)\}"
 REFUSED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND}
 
 
@@ -172,7 +172,7 @@ async def test_a_one_time_password_opens_nothing_but_its_change(site: Site) -> N
         for rule in GUARDED:
             if rule.scope is not None or rule.method != "GET":
                 continue
-            names = {"client_id": client.id, "chat_id": "x", "erasure_id": "none"}
+            names = {"client_id": client.id, "chat_id": "x", "erasure_id": "none", "event_id": "x"}
             path = rule.path.format(**names)
             answer = await browser.get(path, headers={"Cookie": f"{SESSION_COOKIE}={person.cookie}"})
             if rule.opens is Opens.FIRST_PASSWORD:

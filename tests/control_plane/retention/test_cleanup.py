@@ -86,6 +86,7 @@ async def test_each_client_is_cleaned_by_its_own_retention(
         "journal_messages": 6,
         "journal_threads": 4,
         "remote_conversations": 4,
+        "audit_events": 0,
     }
     assert await left(day, database) == await left(day, database, "client_threads") == ["1@c.us"]
     assert await left(week, database) == await left(week, database, "client_threads") == ["1@c.us", "30@c.us"]
