@@ -5,7 +5,7 @@ import logging
 import secrets
 from collections.abc import Coroutine
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,6 @@ from tenant_runner.contract import (
 from tenant_runner.control_plane_client import ControlPlaneAway, ControlPlaneClient, Courier
 from tenant_runner.conversation import ChatBusy, Conversation
 from tenant_runner.journal import Journal
-from tenant_runner.journal.database import now, to_datetime
 from tenant_runner.journal.outbound import Outbound
 from tenant_runner.memory import MemoryWatch
 from tenant_runner.purge import erase, purge, retire
@@ -44,11 +43,8 @@ logger = logging.getLogger(__name__)
 CHECK_CHANNEL_S = 1.0
 PURGE_BUDGET_S = 25.0
 RETIRE_BUDGET_S = 60.0
-CATCH_UP_OVERLAP = timedelta(minutes=10)
 
 _LINKED_PHONE = "linked_phone"
-_WATCHED_PHONE = "watched_phone"
-_WATCHED_SINCE = "watched_since"
 
 
 class Runner:
@@ -232,20 +228,12 @@ class Runner:
         self._courier.nudge()
 
     async def catch_up_from(self, phone: str) -> datetime:
-        """From the newest known message, but never from before this number was first connected.
+        """See `ChannelListener`."""
+        return await self._journal.watched.catch_up_from(phone)
 
-        What a person wrote and read before they had an assistant is none of its business.
-        """
-        database = self._journal.database
-        async with self._journal.transaction():
-            if await database.fact(_WATCHED_PHONE) != phone:
-                await database.remember(_WATCHED_PHONE, phone)
-                await database.remember(_WATCHED_SINCE, str(now()))
-            since = to_datetime(float(await database.fact(_WATCHED_SINCE) or now()))
-        newest = await self._journal.messages.newest_sent_at()
-        if newest is None:
-            return since
-        return max(since, to_datetime(newest) - CATCH_UP_OVERLAP)
+    async def caught_up(self, phone: str, through: datetime) -> None:
+        """See `ChannelListener`."""
+        await self._journal.watched.caught_up(phone, through)
 
     # ------------------------------------------------------------------------------------------------ from the API
 

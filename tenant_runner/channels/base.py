@@ -94,6 +94,9 @@ class ChannelListener(Protocol):
         """From when on missed messages are wanted, now that this number is connected."""
         ...
 
+    async def caught_up(self, phone: str, through: datetime) -> None:
+        """Every message that was sent to this number until then was told."""
+
 
 class Channel(Protocol):
     """One linked account. Every call ends within its own deadline."""

@@ -14,6 +14,7 @@ from tenant_runner.journal.pace import Pace
 from tenant_runner.journal.retention import Retention
 from tenant_runner.journal.threads import Threads
 from tenant_runner.journal.turns import Turns
+from tenant_runner.journal.watched import Watched
 
 
 class Journal:
@@ -37,6 +38,7 @@ class Journal:
         self.chats = Chats(database, self.outbox)
         self.threads = Threads(database, self.outbox)
         self.retention = Retention(database)
+        self.watched = Watched(database)
 
     @classmethod
     async def open(cls, path: Path) -> "Journal":

@@ -158,11 +158,6 @@ class Messages:
             is not None
         )
 
-    async def newest_sent_at(self) -> float | None:
-        """When the newest known message was sent, in seconds since the epoch."""
-        row = await self._database.row("SELECT max(sent_at) AS newest FROM messages")
-        return None if row["newest"] is None else float(row["newest"])
-
     async def pending_window(self, chat_id: str) -> tuple[float, float] | None:
         """When the first and the last message that wait for a turn were stored; None when none waits."""
         row = await self._database.row(

@@ -19,6 +19,7 @@ class Listener:
         self.changes: list[ChannelChange] = []
         self.acks: list[tuple[str, Ack]] = []
         self.sessions: list[SessionChanged] = []
+        self.caught_up_through: datetime | None = None
 
     async def message_received(self, message: ChannelMessage) -> None:
         self.messages.append(message)
@@ -34,6 +35,9 @@ class Listener:
 
     async def catch_up_from(self, phone: str) -> datetime:
         return datetime.now(UTC) - timedelta(minutes=10)
+
+    async def caught_up(self, phone: str, through: datetime) -> None:
+        self.caught_up_through = through
 
     def of(self, message_id: str) -> list[ChannelMessage]:
         """What was told of a message; a channel may tell the same more than once."""

@@ -12,6 +12,8 @@ import pytest
 from tenant_runner.channels.base import ChannelChange, ChannelMessage, ChannelNotReady, MediaGone
 from tenant_runner.channels.whatsapp_web import page, pulse, watch
 from tenant_runner.channels.whatsapp_web import session as session_module
+from tenant_runner.channels.whatsapp_web.catch_up import CHATS_AT_ONCE
+from tenant_runner.channels.whatsapp_web.page import MISSED_MESSAGES
 from tests.conftest import wait_for
 from tests.tenant_runner.installation import Phone, Sandbox
 from tests.tenant_runner.linked_session import LinkedSession
@@ -115,6 +117,22 @@ async def test_a_message_that_is_decrypted_after_the_page_began_anew_is_told_alt
     phone.does("decrypt", id=message["id"])
     told = await received(linked, message, 2)
     assert [(each.undecrypted, each.text) for each in told] == [(True, ""), (False, "¿horario?")]
+
+
+async def test_everything_that_came_while_nobody_listened_is_told_however_many_chats_and_messages(
+    tmp_path: Path, sandbox: Sandbox, phone: Phone, linked: LinkedSession, new_number: Callable[[], str]
+) -> None:
+    await linked.stop()
+    talkative, numbers = new_number(), [new_number() for _ in range(2 * CHATS_AT_ONCE + 15)]
+    written = [phone.incoming(talkative, f"mensaje {number}") for number in range(2 * MISSED_MESSAGES + 5)]
+    written += [phone.incoming(number, "hola") for number in numbers]
+    linked.listener.caught_up_through = None
+    await linked.start(OWNER)
+    await wait_for(lambda: linked.listener.caught_up_through, deadline_s=60)
+    told = {message.message_id.rsplit("_", 1)[1] for message in linked.listener.messages}
+    assert [message["id"] for message in written if message["id"] not in told] == []
+    newest = max(message.sent_at for message in linked.listener.messages if not message.from_me)
+    assert linked.listener.caught_up_through == newest
 
 
 async def test_a_file_is_described_without_its_content(

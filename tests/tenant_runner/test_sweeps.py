@@ -33,3 +33,16 @@ def test_what_was_told_and_not_stored_is_looked_for_at_once() -> None:
     sweeps.done(1_000)
     sweeps.want()
     assert looks(sweeps, 20) == [0]
+
+
+def test_what_could_not_be_read_is_looked_for_soon_and_then_less_often() -> None:
+    sweeps = Sweeps()
+    found = []
+    for now in range(1_000, 2_200):
+        if sweeps.due(now, sealed=False):
+            sweeps.failed(now)
+            found.append(now - 1_000)
+    assert found == [0, 5, 15, 35, 75, 155, 315, 615, 915]
+    assert sweeps.is_near(sealed=False)
+    sweeps.done(2_300)
+    assert not sweeps.is_near(sealed=False)

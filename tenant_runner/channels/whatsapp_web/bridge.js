@@ -284,23 +284,35 @@
       return true;
     },
 
-    // What came while nobody listened: newer than `since` (seconds), oldest first. The page emits no events for it.
-    async missed({ since, chats: limit, messages: count }) {
-      const found = new Map();
-      const add = (msg) => {
-        if (msg?.id && Number(msg.t) >= since) found.set(String(msg.id), msg);
-      };
-      const recent = (await WPP.chat.list())
+    // What came while nobody listened, of which the page emits no events: first the chats that may have some.
+    async chatsSince({ since }) {
+      return (await WPP.chat.list())
         .filter((chat) => isPerson(String(chat.id)) && (Number(chat.t) >= since || chat.hasUnread))
-        .sort((a, b) => Number(b.t) - Number(a.t))
-        .slice(0, limit);
-      for (const chat of recent) {
-        for (const options of [{ count }, ...(chat.hasUnread ? [{ onlyUnread: true, count: -1 }] : [])]) {
-          try {
-            for (const msg of await within(WPP.chat.getMessages(chat.id, options), 15000)) add(msg);
-          } catch (error) {
-            console.warn('messages of a chat could not be read', error?.message);
+        .sort((a, b) => Number(a.t) - Number(b.t))
+        .map((chat) => String(chat.id));
+    },
+
+    // Their messages that are newer than `since` (seconds), oldest first, read `count` at a time.
+    async missed({ since, chats, count }) {
+      const found = new Map();
+      const failed = [];
+      const read = async (chat, options) => {
+        const messages = await within(WPP.chat.getMessages(chat, options), 15000);
+        const news = messages.filter((msg) => msg?.id && Number(msg.t) >= since && !found.has(String(msg.id)));
+        for (const msg of news) found.set(String(msg.id), msg);
+        return news;
+      };
+      for (const chat of chats) {
+        try {
+          let news = await read(chat, { count });
+          while (news.length >= count) {
+            const oldest = news.reduce((a, b) => (Number(b.t) < Number(a.t) ? b : a));
+            news = await read(chat, { count, direction: 'before', id: String(oldest.id) });
           }
+          if (WPP.chat.get(chat)?.hasUnread) await read(chat, { onlyUnread: true, count: -1 });
+        } catch (error) {
+          console.warn('messages of a chat could not be read', error?.message);
+          failed.push(chat);
         }
       }
       const messages = [];
@@ -310,7 +322,7 @@
         if (msg.type === 'revoked') changes.push(revoked({ refId: msg.id, by: msg.id }));
         else if (msg.latestEditMsgKey) changes.push(edited(msg));
       }
-      return { messages: messages.sort((a, b) => a.t - b.t), changes };
+      return { messages: messages.sort((a, b) => a.t - b.t), changes, failed };
     },
   };
 })();

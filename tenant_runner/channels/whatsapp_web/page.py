@@ -3,6 +3,7 @@
 import asyncio
 import base64
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -27,12 +28,24 @@ SEND_S = 30.0
 MISSED_S = 120.0
 DOWNLOAD_S = 80.0
 PROBE_S = 15.0
-MISSED_CHATS = 50
 MISSED_MESSAGES = 30
 
 
 class PageBroken(Exception):
     """The page did not answer a call, or answered with an error."""
+
+
+@dataclass(frozen=True)
+class Missed:
+    """What was read of some chats.
+
+    Attributes:
+        items: messages, oldest first, then what is seen to have happened to them.
+        unread: of how many chats not everything could be read.
+    """
+
+    items: list[ChannelMessage | ChannelChange]
+    unread: int
 
 
 class PageTimeout(PageBroken):
@@ -205,11 +218,17 @@ class WhatsAppPage:
         """Show "typing…" for a while."""
         await self._call("showTyping", {"chat": chat_id, "ms": int(duration_s * 1000)})
 
-    async def missed(self, since: datetime) -> list[ChannelMessage | ChannelChange]:
-        """Messages sent since then, in both directions, oldest first, and what is seen to have happened to them."""
-        asked = {"since": int(since.timestamp()), "chats": MISSED_CHATS, "messages": MISSED_MESSAGES}
+    async def chats_since(self, since: datetime) -> list[str]:
+        """Chats with one person in which something happened since then or is unread; who waits longest comes first."""
+        chats: list[str] = await self._call("chatsSince", {"since": int(since.timestamp())})
+        return chats
+
+    async def missed(self, since: datetime, chats: list[str]) -> Missed:
+        """What those chats have since then, in both directions."""
+        asked = {"since": int(since.timestamp()), "chats": chats, "count": MISSED_MESSAGES}
         missed = await self._call("missed", asked, timeout_s=MISSED_S)
-        return [*map(parse_message, missed["messages"]), *map(parse_change, missed["changes"])]
+        items: list[ChannelMessage | ChannelChange] = [parse_message(message) for message in missed["messages"]]
+        return Missed(items + [parse_change(change) for change in missed["changes"]], len(missed["failed"]))
 
 
 def _words(error: Error) -> str:

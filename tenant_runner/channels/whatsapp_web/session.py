@@ -14,6 +14,7 @@ from tenant_runner.channels.base import ChannelListener, ChannelNotReady
 from tenant_runner.channels.snapshot import Snapshot
 from tenant_runner.channels.whatsapp_web.attempts import Attempts
 from tenant_runner.channels.whatsapp_web.browser import Browser, ProfileInUse
+from tenant_runner.channels.whatsapp_web.catch_up import CatchUp
 from tenant_runner.channels.whatsapp_web.inbox import Inbox
 from tenant_runner.channels.whatsapp_web.page import PageBroken, WhatsAppPage
 from tenant_runner.channels.whatsapp_web.profile_care import SPAWN_S, ProfileCare
@@ -76,6 +77,7 @@ class WhatsAppWebSession(PageRequests):
         self._watch = LinkWatch(config, self._snapshot, linked_phone)
         self._sweeps = Sweeps()
         self._inbox = Inbox(listener, self._sweeps.want)
+        self._catch_up = CatchUp(listener, self._inbox, self._sweeps)
         self._attempts = Attempts()
         self._told_version = 0
         self._connected_since: float | None = None
@@ -311,27 +313,15 @@ class WhatsAppWebSession(PageRequests):
                 self._sweeps.connected(time.monotonic())
                 self._working.set()
             await self._tell()
-            if self._sweeps.due(time.monotonic(), sealed=self._inbox.has_sealed):
-                await self._catch_up(page)
+            phone = self.session.phone
+            if phone is not None and self._sweeps.due(time.monotonic(), sealed=self._inbox.has_sealed):
+                await self._catch_up.run(page, phone)
         else:
             self._working.clear()
             if self.session.state is SessionState.SCAN_QR_CODE and self.session.version != self._told_version:
                 # Whoever ended the login, its copy must never come back.
                 await self._care.drop_copy()
             await self._tell()
-
-    async def _catch_up(self, page: WhatsAppPage) -> None:
-        phone = self.session.phone
-        if phone is None:
-            return
-        since, began = await self._listener.catch_up_from(phone), time.monotonic()
-        try:
-            missed = await page.missed(since)
-        except PageBroken as error:
-            logger.warning("catching up failed", extra={"cause": str(error)})
-            return
-        self._sweeps.done(began)
-        self._inbox.put(*missed)
 
     async def _wait_for_news(self, browser: Browser) -> None:
         calm = self.session.reason in (SessionReason.CONNECTED, SessionReason.RESTRICTED)

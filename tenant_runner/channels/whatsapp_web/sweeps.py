@@ -15,6 +15,7 @@ class Sweeps:
     def __init__(self) -> None:
         self._soon: list[float] = []
         self._last = 0.0
+        self._failed = 0
 
     def connected(self, now: float) -> None:
         """The session just connected (monotonic seconds, here and below)."""
@@ -38,6 +39,16 @@ class Sweeps:
         return planned or now - self._last >= (SEALED_S if sealed else EVERY_S)
 
     def done(self, now: float) -> None:
-        """It was looked."""
+        """Everything was read."""
+        self._failed = 0
+        self._looked(now)
+
+    def failed(self, now: float) -> None:
+        """Not everything could be read: look again soon, later each time."""
+        self._looked(now)
+        self._soon = sorted((*self._soon, now + min(EVERY_S, SOON_S[0] * 2**self._failed)))
+        self._failed += 1
+
+    def _looked(self, now: float) -> None:
         self._last = now
         self._soon = [at for at in self._soon if at > now]
