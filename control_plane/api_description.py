@@ -60,9 +60,9 @@ def _complete(operation: dict[str, Any], rule: Rule) -> None:
 
 def _problems(operation: dict[str, Any], rule: Rule) -> list[HTTPStatus]:
     found = [HTTPStatus.SERVICE_UNAVAILABLE]
-    if rule.opens is Opens.ANYBODY:
+    if rule.opens is Opens.ANYBODY and rule.method == "GET":
         return found
-    if rule.opens is Opens.ROLE:
+    if rule.opens is not Opens.LANDING_LINK:
         found += [HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN]
     if "{" in rule.path:
         found.append(HTTPStatus.NOT_FOUND)
