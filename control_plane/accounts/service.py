@@ -137,10 +137,10 @@ async def check_password(
         TooManyAttempts: for this address (429).
         AccountLocked: too many wrong attempts at this account (429).
     """
-    await limiter.count(f"address:{visitor.network}")
     name = name.strip().lower()
     account = await find_account(name, accounts=accounts)
     current_act().claimed(account)
+    await limiter.count(f"address:{visitor.network}")
     await take_attempt(name, account, visitor, failures=failures)
     fits = await verify_password(account.password_hash if account else None, password[:MAX_PASSWORD_CHARS])
     if account is None or not fits or account.disabled:

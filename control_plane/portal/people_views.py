@@ -27,6 +27,8 @@ SCOPES: dict[Scope, str] = {
     Scope.CONVERSATIONS_WRITE: N_("Pause the assistant in a chat"),
     Scope.MESSAGES_SEND: N_("Send messages"),
     Scope.CLEANUP: N_("Cleanups"),
+    Scope.DATA: N_("Export and erase data"),
+    Scope.AUDIT_READ: N_("Read the audit log"),
 }
 
 STATES = {
