@@ -4,7 +4,7 @@ import asyncio
 import logging
 from typing import Any
 
-from pymongo import ASCENDING, DESCENDING, AsyncMongoClient
+from pymongo import ASCENDING, DESCENDING, AsyncMongoClient, IndexModel
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import PyMongoError
 
@@ -39,80 +39,100 @@ def connect(settings: Settings) -> AsyncMongoClient[Document]:
     )
 
 
+def _index(*fields: str, **options: Any) -> IndexModel:
+    """An index by fields in this order; a minus before one means newest first."""
+    keys = [(field.lstrip("-"), DESCENDING if field.startswith("-") else ASCENDING) for field in fields]
+    return IndexModel(keys, **options)
+
+
+INDEXES: dict[str, list[IndexModel]] = {
+    "clients": [
+        # The landing page: which client has this link?
+        _index("slug", unique=True),
+        # Creating a client: the index is the lock that keeps two clients from one port.
+        _index("port", unique=True),
+        # The internal API: which client does this token belong to?
+        _index("runner_token_hash", unique=True),
+    ],
+    "client_messages": [
+        # Events: record a message once however often it is delivered; acknowledgements find it by the same two.
+        _index("client_id", "message_id", unique=True),
+        # Cleanup and "last messages": a client's messages by age.
+        _index("client_id", "-sent_at"),
+        # A conversation, newest message first.
+        _index("client_id", "chat_id", "-sent_at"),
+    ],
+    "client_threads": [
+        # Events: one thread for each chat.
+        _index("client_id", "chat_id", unique=True),
+        # Cleanup and the list of conversations: a client's threads by age.
+        _index("client_id", "-last_activity_at"),
+    ],
+    "client_conversations": [
+        # Who answers in a chat, and the cleanup.
+        _index("client_id", "chat_id", unique=True),
+        # The portal: which chats wait for a person?
+        _index("status", "client_id"),
+    ],
+    # A code that nobody scanned goes away by itself, also when its runner died. `_id` is the client.
+    "client_qr_codes": [_index("expires_at", expireAfterSeconds=60)],
+    "client_link_codes": [_index("expires_at", expireAfterSeconds=60)],
+    "emails": [
+        # The scheduler: which mails are due?
+        _index("state", "next_attempt_at"),
+        # The portal: a client's newest mail, a person's newest mail.
+        _index("client_id", "-created_at"),
+        _index("account_id", "-created_at"),
+    ],
+    "accounts": [
+        # Log-in: one account for each name.
+        _index("username", unique=True),
+        # Log-in by email: one account for each address, for those that have one.
+        _index("email", unique=True, partialFilterExpression={"email": {"$type": "string"}}),
+        # The people of a client, or of the agency.
+        _index("client_id", "created_at"),
+    ],
+    "account_sessions": [
+        # "Log out everywhere" when the password changes.
+        _index("account_id"),
+        # Sessions that are over go away by themselves. `_id` is the token's hash.
+        _index("expires_at", expireAfterSeconds=DAY_S),
+    ],
+    "account_tokens": [
+        # Links of mails and steps of log-ins that are over go away by themselves; an account takes its own along.
+        _index("expires_at", expireAfterSeconds=60),
+        _index("account_id"),
+    ],
+    # The keys of a client, or of the agency. `_id` is the key's hash.
+    "account_api_keys": [_index("client_id", "-created_at")],
+    # Wrong attempts are forgotten after a day. `_id` is the subject's hash.
+    "login_failures": [_index("expires_at", expireAfterSeconds=60)],
+    "cleanup_runs": [
+        # The scheduler: is a cleanup asked for? When was the last one?
+        _index("state", "requested_at"),
+        # The portal: the last runs.
+        _index("-requested_at"),
+    ],
+    # The audit log, newest first and a page at a time (`_id` sorts by time), by each of its filters: who did it,
+    # to which client, what, with which outcome, with which words. Days and retention are ranges of `_id`.
+    "audit_events": [_index(field, "-_id") for field in ("who", "target.client_id", "action", "outcome", "words")],
+    "erasures": [
+        # Events: what must not come back to this client?
+        _index("client_id", "done_at"),
+        # The portal: the last records.
+        _index("-requested_at"),
+    ],
+}
+
+
 async def ensure_indexes(database: Database) -> None:
     """Make the indexes that are not there yet; safe to repeat.
 
     Raises:
         PyMongoError: the server is down, or an index contradicts what is stored.
     """
-    # The landing page: which client has this link?
-    await database.clients.create_index([("slug", ASCENDING)], unique=True)
-    # Creating a client: the index is the lock that keeps two clients from one port.
-    await database.clients.create_index([("port", ASCENDING)], unique=True)
-    # The internal API: which client does this token belong to?
-    await database.clients.create_index([("runner_token_hash", ASCENDING)], unique=True)
-
-    # Events: record a message once however often it is delivered; acknowledgements find it by the same two.
-    await database.client_messages.create_index([("client_id", ASCENDING), ("message_id", ASCENDING)], unique=True)
-    # Cleanup and "last messages": a client's messages by age.
-    await database.client_messages.create_index([("client_id", ASCENDING), ("sent_at", DESCENDING)])
-    # A conversation, newest message first.
-    await database.client_messages.create_index(
-        [("client_id", ASCENDING), ("chat_id", ASCENDING), ("sent_at", DESCENDING)]
-    )
-    # Events: one thread for each chat.
-    await database.client_threads.create_index([("client_id", ASCENDING), ("chat_id", ASCENDING)], unique=True)
-    # Cleanup and the list of conversations: a client's threads by age.
-    await database.client_threads.create_index([("client_id", ASCENDING), ("last_activity_at", DESCENDING)])
-    # Who answers in a chat, and the cleanup.
-    await database.client_conversations.create_index([("client_id", ASCENDING), ("chat_id", ASCENDING)], unique=True)
-    # The portal: which chats wait for a person?
-    await database.client_conversations.create_index([("status", ASCENDING), ("client_id", ASCENDING)])
-    # A code that nobody scanned goes away by itself, also when its runner died. `_id` is the client.
-    await database.client_qr_codes.create_index([("expires_at", ASCENDING)], expireAfterSeconds=60)
-    await database.client_link_codes.create_index([("expires_at", ASCENDING)], expireAfterSeconds=60)
-
-    # The scheduler: which mails are due?
-    await database.emails.create_index([("state", ASCENDING), ("next_attempt_at", ASCENDING)])
-    # The portal: a client's newest mail.
-    await database.emails.create_index([("client_id", ASCENDING), ("created_at", DESCENDING)])
-    # The portal: a person's newest mail.
-    await database.emails.create_index([("account_id", ASCENDING), ("created_at", DESCENDING)])
-
-    # Log-in: one account for each name.
-    await database.accounts.create_index([("username", ASCENDING)], unique=True)
-    # Log-in by email: one account for each address, for those that have one.
-    await database.accounts.create_index(
-        [("email", ASCENDING)], unique=True, partialFilterExpression={"email": {"$type": "string"}}
-    )
-    # The people of a client, or of the agency.
-    await database.accounts.create_index([("client_id", ASCENDING), ("created_at", ASCENDING)])
-    # "Log out everywhere" when the password changes.
-    await database.account_sessions.create_index([("account_id", ASCENDING)])
-    # Sessions that are over go away by themselves. `_id` is the token's hash.
-    await database.account_sessions.create_index([("expires_at", ASCENDING)], expireAfterSeconds=DAY_S)
-
-    # Links of mails and steps of log-ins that are over go away by themselves; removing an account takes its own along.
-    await database.account_tokens.create_index([("expires_at", ASCENDING)], expireAfterSeconds=60)
-    await database.account_tokens.create_index([("account_id", ASCENDING)])
-    # The keys of a client, or of the agency. `_id` is the key's hash.
-    await database.account_api_keys.create_index([("client_id", ASCENDING), ("created_at", DESCENDING)])
-    # Wrong attempts are forgotten after a day. `_id` is the subject's hash.
-    await database.login_failures.create_index([("expires_at", ASCENDING)], expireAfterSeconds=60)
-
-    # The scheduler: is a cleanup asked for? When was the last one?
-    await database.cleanup_runs.create_index([("state", ASCENDING), ("requested_at", ASCENDING)])
-    # The audit log, newest first and a page at a time (`_id` sorts by time), by each of its filters: who did it,
-    # to which client, what, with which outcome, with which words. Days and retention are ranges of `_id`.
-    for field in ("who", "target.client_id", "action", "outcome", "words"):
-        await database.audit_events.create_index([(field, ASCENDING), ("_id", DESCENDING)])
-
-    # The portal: the last runs.
-    await database.cleanup_runs.create_index([("requested_at", DESCENDING)])
-
-    # Events: what must not come back to this client? The portal: the last records.
-    await database.erasures.create_index([("client_id", ASCENDING), ("done_at", ASCENDING)])
-    await database.erasures.create_index([("requested_at", DESCENDING)])
+    for collection, indexes in INDEXES.items():
+        await database[collection].create_indexes(indexes)
 
 
 async def ensure_indexes_in_time(database: Database) -> None:

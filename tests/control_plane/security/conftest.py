@@ -20,6 +20,13 @@ SiteFactory = Callable[..., AbstractAsyncContextManager[Site]]
 
 
 @pytest.fixture
+async def site(site_settings: Settings, database: Database) -> AsyncIterator[Site]:
+    """As elsewhere, but every form may be tried in every wrong way within a minute."""
+    async with open_site(change(site_settings, actions_per_minute=10_000), database) as running:
+        yield running
+
+
+@pytest.fixture
 def site_with(site_settings: Settings, database: Database) -> SiteFactory:
     """Opens a site whose settings have other values."""
 
