@@ -171,9 +171,6 @@ class Forbidden(Problem):
 
 async def authorize(
     request: Request,
-    accounts: AccountsDep,
-    keys: ApiKeysDep,
-    signing_key: SigningKeyDep,
     key: Annotated[str | None, Security(API_KEY)] = None,
     bearer: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)] = None,
 ) -> Account | None:
@@ -191,15 +188,18 @@ async def authorize(
         ClientNotFound: a client's people, or its key, asked for another client (404).
     """
     rule = find_rule(request.method, request.scope["route"].path)
+    # Not asked for as dependencies: every route has this one, and FastAPI looks at each of them anew.
+    database = get_database(request)
+    accounts = Accounts(database)
     if rule.opens not in (Opens.ROLE, Opens.FIRST_PASSWORD):
         return None
     account: Account | None = None
     scopes: frozenset[str] | None = None
     if rule.scope is not None and key:
-        if (found := await authenticate_key(key, keys=keys)) is not None:
+        if (found := await authenticate_key(key, keys=ApiKeys(database))) is not None:
             account, scopes = holder(found), found.scopes
     elif rule.scope is not None and bearer:
-        account = await authenticate_bearer(bearer.credentials, accounts=accounts, key=signing_key)
+        account = await authenticate_bearer(bearer.credentials, accounts=accounts, key=get_signing_key(request))
     elif rule.scope is None or request.method in ("GET", "HEAD"):
         account = await get_account(request, accounts)
     if account is None:

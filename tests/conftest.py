@@ -87,7 +87,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The long ones first, so that no worker is left alone with them at the end."""
-    items.sort(key=lambda item: not item.nodeid.startswith(("tests/e2e/", "tests/contract/")))
+    longest = ("tests/e2e/", "tests/contract/")
+    long = ("tests/tenant_runner/", "tests/twelve_mistakes/", "tests/control_plane/test_")
+    items.sort(key=lambda item: (not item.nodeid.startswith(longest), not item.nodeid.startswith(long)))
 
 
 @pytest.fixture

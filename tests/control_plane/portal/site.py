@@ -27,6 +27,7 @@ from control_plane.settings import Settings
 from control_plane.web import FORM_COOKIE, FORM_FIELD
 from tenant_runner.contract import SessionReason, SessionState
 from tests.conftest import wait_for
+from tests.control_plane.site import NO_AUTHORITIES
 from tests.log_scan import remember_secret
 
 PASSWORD = "a long password of one's own"
@@ -72,7 +73,9 @@ class Site:
         self.database = database
         self.clients = Clients(database)
         self.cipher = open_cipher(settings)
-        self.browser = httpx2.AsyncClient(base_url=base_url, timeout=30, headers={"Accept-Language": "es-AR"})
+        self.browser = httpx2.AsyncClient(
+            base_url=base_url, timeout=30, verify=NO_AUTHORITIES, headers={"Accept-Language": "es-AR"}
+        )
 
     async def get(self, path: str, **options: Any) -> httpx2.Response:
         return await self.browser.get(path, **options)
