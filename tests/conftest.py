@@ -126,10 +126,12 @@ async def database(mongodb_uri: str) -> AsyncIterator[AsyncDatabase[Document]]:
 
 @pytest.fixture
 def settings(tmp_path: Path, mongodb_uri: str, database: AsyncDatabase[Document]) -> Settings:
-    port = find_free_port()
+    first = find_free_ports(51)
     return Settings(
         data_directory=tmp_path / "var",
-        port=port,
+        port=find_free_port(),
+        first_port=first,
+        last_port=first + 50,
         mongodb_uri=SecretStr(mongodb_uri),
         database_name=database.name,
         debounce_s=0.2,

@@ -8,7 +8,6 @@ from control_plane.database import Database
 from control_plane.settings import Environment, Settings
 from sandbox.servers import Endpoints, serve
 from sandbox.settings import SandboxSettings
-from tests.conftest import find_free_ports
 from tests.control_plane.site import Site, change, open_site
 
 
@@ -22,10 +21,9 @@ async def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[E
 
 @pytest.fixture
 def site_settings(settings: Settings, stand_ins: Endpoints) -> Settings:
-    """Settings whose first environment is that of the stand-ins, and a small range of ports."""
+    """Settings whose first environment is that of the stand-ins."""
     stand_in = Environment(name="sandbox", label="Sandbox", openai_base_url=f"{stand_ins.url}/openai/v1")
-    first = find_free_ports(51)
-    return change(settings, environments=(stand_in,), first_port=first, last_port=first + 50)
+    return change(settings, environments=(stand_in,))
 
 
 @pytest.fixture
