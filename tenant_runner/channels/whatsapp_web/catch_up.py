@@ -26,20 +26,18 @@ class CatchUp:
         """Look once. What could not be read is looked for again soon, and counts as missed until then."""
         began, failures = time.monotonic(), self._inbox.failures
         since = await self._listener.catch_up_from(phone)
-        unread, newest = 0, None
+        is_whole, newest = True, None
         try:
             chats = await page.chats_since(since)
             for start in range(0, len(chats), CHATS_AT_ONCE):
                 missed = await page.missed(since, chats[start : start + CHATS_AT_ONCE])
                 self._inbox.put(*missed.items)
-                unread += missed.unread
+                is_whole = is_whole and not missed.unread
                 newest = max(filter(None, (newest, _newest(missed.items))), default=None)
         except PageBroken as error:
             logger.warning("catching up failed", extra={"cause": str(error)})
-            self._sweeps.failed(began)
-            return
-        if unread:
-            logger.warning("chats could not be read", extra={"count": unread})
+            is_whole = False
+        if not is_whole:
             self._sweeps.failed(began)
             return
         self._sweeps.done(began)

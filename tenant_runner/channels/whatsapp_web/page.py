@@ -31,10 +31,6 @@ PROBE_S = 15.0
 MISSED_MESSAGES = 30
 
 
-class PageBroken(Exception):
-    """The page did not answer a call, or answered with an error."""
-
-
 @dataclass(frozen=True)
 class Missed:
     """What was read of some chats.
@@ -46,6 +42,10 @@ class Missed:
 
     items: list[ChannelMessage | ChannelChange]
     unread: int
+
+
+class PageBroken(Exception):
+    """The page did not answer a call, or answered with an error."""
 
 
 class PageTimeout(PageBroken):
