@@ -4,46 +4,32 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from http import HTTPStatus
-from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Literal
+from typing import Any
 
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
-from pydantic import BaseModel
 from pymongo.errors import ConnectionFailure, ExecutionTimeout, PyMongoError
 from starlette.exceptions import HTTPException
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from control_plane import database as plumbing
 from control_plane.accounts.access_tokens import SigningKey
-from control_plane.accounts.routes import router as accounts_router
 from control_plane.accounts.service import AttemptLimiter
 from control_plane.api_description import describe_api
 from control_plane.audit.repository import AuditEvents
-from control_plane.audit.routes import router as audit_router
 from control_plane.audit.trail import AuditTrail
-from control_plane.clients.routes import router as clients_router
-from control_plane.data_rights.routes import router as data_rights_router
-from control_plane.dependencies import authorize
 from control_plane.errors import DatabaseUnavailable, Problem, problem_response
 from control_plane.headers import SecurityHeaders, add_security_headers
+from control_plane.health import read_version
 from control_plane.http.answers import API_PATHS as _API_PATHS
 from control_plane.http.answers import answer as _answer
 from control_plane.http.bodies import BodyLimits
 from control_plane.http.hosts import TrustedHosts
-from control_plane.http.rates import AddressRates, Rates, limit_account
-from control_plane.internal.routes import router as internal_router
-from control_plane.landing.api import router as landing_api_router
-from control_plane.landing.routes import router as landing_router
-from control_plane.leases import SCHEDULER
+from control_plane.http.rates import AddressRates, Rates
 from control_plane.permissions import check_table, find_methods
-from control_plane.portal.api_docs import router as api_docs_router
-from control_plane.portal.routes import router as portal_router
-from control_plane.retention.routes import router as retention_router
+from control_plane.routes import router
 from control_plane.security import open_cipher
 from control_plane.settings import REPOSITORY, Settings
 from control_plane.telemetry import REQUEST_ID_HEADER, RequestLog, request_id
@@ -52,7 +38,6 @@ from control_plane.web import FormTokenWrong, render_error
 logger = logging.getLogger(__name__)
 
 LANDING_ACTIONS_PER_MINUTE = 6
-HEALTH_S = 8.0
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -74,9 +59,9 @@ def create_app(settings: Settings) -> FastAPI:
             await client.close()
 
     app = FastAPI(
-        dependencies=[Depends(authorize), Depends(limit_account)],
+        routes=router.routes,
         title="Flame Assistant",
-        version=_version(),
+        version=read_version(),
         summary="Run WhatsApp assistants for the clients of an agency",
         lifespan=lifespan,
         docs_url=None,
@@ -97,29 +82,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(SecurityHeaders, https=settings.people_use_https)
     app.add_middleware(RequestLog)
     app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies))
-    for router in (
-        accounts_router,
-        clients_router,
-        retention_router,
-        data_rights_router,
-        audit_router,
-        landing_api_router,
-        internal_router,
-        portal_router,
-        api_docs_router,
-        landing_router,
-    ):
-        app.include_router(router)
     app.mount("/static", StaticFiles(directory=REPOSITORY / "static"), name="static")
-    app.add_api_route("/", _show_front_door, include_in_schema=False)
-    app.add_api_route(
-        "/health",
-        _show_health,
-        response_model=Health,
-        responses={503: {"model": Health}},
-        tags=["health"],
-        summary="Whether the platform works",
-    )
     check_table(app.routes)
     app.openapi = lambda: describe_api(app)  # type: ignore[method-assign]
     app.add_exception_handler(Problem, _answer_problem)
@@ -129,41 +92,6 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(FormTokenWrong, _answer_form_token)
     app.add_exception_handler(Exception, _answer_unexpected)
     return app
-
-
-async def _show_front_door() -> Response:
-    return RedirectResponse("/admin", HTTPStatus.SEE_OTHER)
-
-
-class Health(BaseModel):
-    """How the platform is."""
-
-    status: Literal["ok", "degraded"]
-    database: Literal["ok", "unavailable"]
-    scheduler: Literal["running", "not running", "unknown"]
-    version: str
-
-
-async def _show_health(request: Request) -> Response:
-    """200 when the database answers, 503 when not; `scheduler` says whether its lease is alive."""
-    database: plumbing.Database = request.app.state.database
-    try:
-        async with asyncio.timeout(HEALTH_S):
-            lease = await database["leases"].find_one({"_id": SCHEDULER})
-    except (PyMongoError, TimeoutError):
-        body = {"status": "degraded", "database": "unavailable", "scheduler": "unknown", "version": _version()}
-        return JSONResponse(body, HTTPStatus.SERVICE_UNAVAILABLE)
-    alive = lease is not None and lease["until"] > datetime.now(UTC)
-    status = "ok" if alive else "degraded"
-    scheduler = "running" if alive else "not running"
-    return JSONResponse({"status": status, "database": "ok", "scheduler": scheduler, "version": _version()})
-
-
-def _version() -> str:
-    try:
-        return version("flame-assistant")
-    except PackageNotFoundError:
-        return "0.1.0"
 
 
 # ------------------------------------------------------------------------------------------------ errors
