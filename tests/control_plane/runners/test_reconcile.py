@@ -261,6 +261,7 @@ async def test_a_port_that_another_program_took_is_said_and_mends_itself(site: S
 
 
 async def test_a_slow_stop_holds_up_nobody_else(site: Site) -> None:
+    site.reconciler.launcher = site.supervisord.launcher(stop_seconds=60)
     site.add("slow", "stubborn")
     await site.until_state(RunnerState.RUNNING, "slow")
     site.connect("slow", wanted=False)
@@ -270,7 +271,9 @@ async def test_a_slow_stop_holds_up_nobody_else(site: Site) -> None:
     await site.look()
     assert (await site.runner("quick")).state is RunnerState.STARTING
     assert (await site.runner("slow")).state is RunnerState.STOPPING
+    os.kill(site.supervisord.starts("slow")[-1], signal.SIGKILL)
     await site.until_state(RunnerState.STOPPED, "slow")
+    await site.reconciler.launcher.aclose()
 
 
 async def test_a_deleted_client_leaves_nothing(site: Site) -> None:
