@@ -80,6 +80,7 @@ class Settings(BaseSettings):
     sends_per_hour: int = Field(default=300, ge=1)
     sends_per_day: int = Field(default=2_000, ge=1)
     send_gap_s: float = Field(default=1.0, ge=0)
+    typing_s: float = Field(default=3.0, ge=0)
     memory_limit_mb: int = Field(default=1_500, ge=0)
     whatsapp_web_version: str | None = None
 

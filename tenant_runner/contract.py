@@ -80,12 +80,14 @@ class Pacing(_Model):
 
     Attributes:
         gap_s: smallest time between two sends of the client, in seconds; up to half of it is added at random.
+        typing_s: longest time, in seconds, for which "typing…" is shown before a message leaves; 0 shows nothing.
     """
 
     per_minute: int = Field(default=20, ge=1)
     per_hour: int = Field(default=300, ge=1)
     per_day: int = Field(default=2_000, ge=1)
     gap_s: float = Field(default=1.0, ge=0)
+    typing_s: float = Field(default=3.0, ge=0)
 
 
 class RunnerConfig(_Model):

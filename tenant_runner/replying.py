@@ -17,7 +17,6 @@ from tenant_runner.splitting import split
 
 logger = logging.getLogger(__name__)
 
-LONGEST_TYPING_S = 3.0
 LONG_WAIT_S = 300.0
 REVOKED, TOO_LATE, DAILY_LIMIT, PACED = "revoked", "channel_outage", "daily_limit", "paced"
 # The runner ended after it had dropped a reply and before it could say why.
@@ -109,9 +108,10 @@ class Replying:
         if (refusal := await self._refusal(turn)) is not None:
             return refusal
         await channel.mark_read(turn.chat_id)
-        typing_s = min(LONGEST_TYPING_S, 0.4 + len(part.text) / 150)
-        await channel.show_typing(turn.chat_id, typing_s)
-        await asyncio.sleep(typing_s)
+        typing_s = min(self._answering.config.pacing.typing_s, 0.4 + len(part.text) / 150)
+        if typing_s > 0:
+            await channel.show_typing(turn.chat_id, typing_s)
+            await asyncio.sleep(typing_s)
         return await self._refusal(turn)
 
     async def _refusal(self, turn: Turn) -> str | None:

@@ -91,6 +91,7 @@ def runner_config(client: Client, *, cipher: Cipher, settings: Settings) -> Runn
             per_hour=_own_or(own.sends_per_hour, settings.sends_per_hour),
             per_day=_own_or(own.sends_per_day, settings.sends_per_day),
             gap_s=settings.send_gap_s,
+            typing_s=settings.typing_s,
         ),
         memory_limit_mb=_own_or(own.memory_limit_mb, settings.memory_limit_mb) or None,
     )

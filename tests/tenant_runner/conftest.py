@@ -52,7 +52,6 @@ def config() -> RunnerConfig:
 @pytest.fixture
 async def house(journal: Journal, config: RunnerConfig, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
     monkeypatch.setattr("tenant_runner.outgoing.LOOK_AGAIN_S", 0.05)
-    monkeypatch.setattr("tenant_runner.replying.LONGEST_TYPING_S", 0.05)
     house = House(journal, config)
     yield house
     await house.conversation.stop()

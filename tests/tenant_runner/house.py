@@ -22,6 +22,7 @@ from tests.tenant_runner.fake_channel import FakeChannel
 
 CHAT = "5491100000001@c.us"
 OTHER_CHAT = "5491100000002@c.us"
+TYPING_S = 0.05
 
 
 class ScriptedAssistant:
@@ -69,7 +70,7 @@ class House:
         self.channel = FakeChannel()
         self.assistant = ScriptedAssistant()
         self.patience = Patience(first_retry_s=0.02, longest_retry_s=0.1, give_up_s=0.6, slow_retry_s=0.2, media_s=0.5)
-        self.config = config.model_copy(update={"pacing": Pacing(gap_s=0)})
+        self.config = config.model_copy(update={"pacing": Pacing(gap_s=0, typing_s=TYPING_S)})
         self.start()
 
     def start(self) -> None:

@@ -12,7 +12,7 @@ from tenant_runner.contract import MessageAcknowledged, MessageRecorded, Pacing
 from tenant_runner.splitting import split
 from tests.conftest import wait_for
 from tests.tenant_runner.fake_channel import incoming, own
-from tests.tenant_runner.house import CHAT, OTHER_CHAT, House
+from tests.tenant_runner.house import CHAT, OTHER_CHAT, TYPING_S, House
 
 THIRD_CHAT = "5491100000003@c.us"
 
@@ -37,7 +37,7 @@ async def earlier(house: House, seconds: float) -> None:
 
 
 async def test_replies_keep_their_distance_with_jitter(house: House, times: list[float]) -> None:
-    house.configure(pacing=Pacing(gap_s=0.5), debounce_s=0.0)
+    house.configure(pacing=Pacing(gap_s=0.5, typing_s=TYPING_S), debounce_s=0.0)
     for chat in (CHAT, OTHER_CHAT, THIRD_CHAT):
         await house.receive(incoming("hola", chat=chat))
     await house.settled()
@@ -49,7 +49,7 @@ async def test_replies_keep_their_distance_with_jitter(house: House, times: list
 
 
 async def test_a_reply_over_the_minutes_limit_waits_and_is_not_lost(house: House) -> None:
-    house.configure(pacing=Pacing(per_minute=1, gap_s=0), debounce_s=0.0)
+    house.configure(pacing=Pacing(per_minute=1, gap_s=0, typing_s=TYPING_S), debounce_s=0.0)
     await house.receive(incoming("uno"))
     await house.settled()
     await house.receive(incoming("dos", chat=OTHER_CHAT))
@@ -69,7 +69,7 @@ async def given(house: House) -> Any:
 
 
 async def test_limits_hold_across_a_restart(house: House) -> None:
-    house.configure(pacing=Pacing(per_hour=1, gap_s=0), debounce_s=0.0)
+    house.configure(pacing=Pacing(per_hour=1, gap_s=0, typing_s=TYPING_S), debounce_s=0.0)
     await house.receive(incoming("uno"))
     await house.settled()
     await house.restart()
@@ -83,7 +83,7 @@ async def test_limits_hold_across_a_restart(house: House) -> None:
 
 
 async def test_over_the_days_limit_a_person_is_told(house: House) -> None:
-    house.configure(pacing=Pacing(per_day=2, gap_s=0), debounce_s=0.0)
+    house.configure(pacing=Pacing(per_day=2, gap_s=0, typing_s=TYPING_S), debounce_s=0.0)
     for chat in (CHAT, OTHER_CHAT, THIRD_CHAT):
         await house.receive(incoming("hola", chat=chat))
         await house.settled()
@@ -98,7 +98,7 @@ async def test_over_the_days_limit_a_person_is_told(house: House) -> None:
 
 
 async def test_a_persons_own_messages_are_never_held_up(house: House) -> None:
-    house.configure(pacing=Pacing(per_minute=1, per_hour=1, per_day=1, gap_s=30))
+    house.configure(pacing=Pacing(per_minute=1, per_hour=1, per_day=1, gap_s=30, typing_s=TYPING_S))
     await house.receive(incoming("hola"))
     await house.settled()
     for number in range(3):
@@ -107,7 +107,7 @@ async def test_a_persons_own_messages_are_never_held_up(house: House) -> None:
 
 
 async def test_a_reply_that_is_not_wanted_any_more_leaves_its_time_to_others(house: House) -> None:
-    house.configure(pacing=Pacing(per_minute=1, gap_s=0), debounce_s=0.0)
+    house.configure(pacing=Pacing(per_minute=1, gap_s=0, typing_s=TYPING_S), debounce_s=0.0)
     await house.receive(incoming("uno"))
     await house.settled()
     await house.receive(incoming("dos", chat=OTHER_CHAT))
