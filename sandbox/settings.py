@@ -20,6 +20,7 @@ class SandboxSettings(BaseSettings):
         sync_delay_ms: how long a page syncs after a login. whatsapp-web.js needs 1,500 at least.
         answer_seconds: after so long without an answer a page repeats what it sent.
         receipt_delay_s: time until the customer's phone reports a message as delivered; None: it never does.
+        page_script_mb, page_heap_mb: what the page carries beside itself, in megabytes; for benchmarks.
     """
 
     model_config = SettingsConfigDict(
@@ -38,6 +39,8 @@ class SandboxSettings(BaseSettings):
     sync_delay_ms: int = Field(default=1500, ge=0)
     answer_seconds: float = Field(default=15, gt=0)
     receipt_delay_s: float | None = Field(default=0.3, ge=0)
+    page_script_mb: float = Field(default=0, ge=0, le=100)
+    page_heap_mb: float = Field(default=0, ge=0, le=1000)
 
     @property
     def state_directory(self) -> Path:

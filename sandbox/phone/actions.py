@@ -146,7 +146,8 @@ def _quote(account: Account, contact: Contact, quoted: str | None) -> dict[str, 
 
 async def _deliver(network: Network, account: Account, message: Message) -> Answer:
     account.record(message)
+    pushed_at = time.time()
     await network.deliver(account, message)
     key = message["id"]
     serialized = f"{'true' if key['fromMe'] else 'false'}_{key['remote']}_{key['id']}"
-    return {"id": key["id"], "serialized": serialized, "chat": key["remote"]}
+    return {"id": key["id"], "serialized": serialized, "chat": key["remote"], "at": pushed_at}

@@ -18,6 +18,7 @@ from sandbox.whatsapp_web import linking, messaging
 from sandbox.whatsapp_web.media import MAX_BYTES, PREFIX
 from sandbox.whatsapp_web.network import Network
 from sandbox.whatsapp_web.pages import Page
+from sandbox.whatsapp_web.weight import make_scripts
 
 logger = logging.getLogger(__name__)
 
@@ -47,12 +48,22 @@ def list_scripts() -> list[str]:
 
 def create_app(network: Network) -> Starlette:
     """The application that is served over TLS."""
-    scripts = "\n".join(f'<script src="/static/{path}"></script>' for path in list_scripts())
+    weight = [text.encode() for text in make_scripts(network.settings.page_script_mb, network.settings.page_heap_mb)]
+    *own, start = (f"/static/{path}" for path in list_scripts())
+    sources = [*own, *(f"/weight/{number}.js" for number in range(len(weight))), start]
+    scripts = "\n".join(f'<script src="{source}"></script>' for source in sources)
     html = (FILES / "index.html").read_text().replace("<!-- scripts -->", scripts)
 
     async def show_page(request: Request) -> Response:
         headers = {"Cache-Control": "no-store", "Content-Security-Policy": _CONTENT_SECURITY_POLICY}
         return HTMLResponse(html, headers=headers)
+
+    async def give_weight(request: Request) -> Response:
+        number = request.path_params["number"]
+        if number >= len(weight):
+            return Response(status_code=404)
+        headers = {"Cache-Control": "public, max-age=31536000, immutable"}
+        return Response(weight[number], media_type="text/javascript; charset=utf-8", headers=headers)
 
     async def give_file(request: Request) -> Response:
         if network.is_down:
@@ -79,6 +90,7 @@ def create_app(network: Network) -> Starlette:
             Route("/qr", draw_qr, methods=["POST"]),
             Route(PREFIX, take_file, methods=["POST"]),
             Route(f"{PREFIX}{{token}}", give_file),
+            Route("/weight/{number:int}.js", give_weight),
             WebSocketRoute("/ws/chat", talk),
             Mount("/static", StaticFiles(directory=FILES)),
         ]
