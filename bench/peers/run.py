@@ -1,0 +1,177 @@
+"""The comparison: each system with each number of clients, one system after the other, on a sandbox of its own.
+
+Clients are added one at a time and each is linked before the next; then all idle, then they answer, then some of them
+are restarted. Figures go to `bench/results/peers.json`, tables to the terminal.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from bench.peers.footprint import PLATFORM
+from bench.peers.measuring import Plan, Run, measure
+from bench.peers.node import NodePeer
+from bench.peers.ours import Ours
+from bench.peers.phones import NoAnswer
+from bench.peers.system import System, SystemFailed
+from bench.report import print_tables
+from bench.results import find_chromium, read_version, write_result
+from bench.soak import say
+
+OURS, OURS_OTHER = "ours", "ours, other browser"
+WHATSAPP_WEB_JS = "whatsapp-web.js"
+# The server of that name is not on npm; this is the library that it is made of, used as it does.
+WPPCONNECT = "wppconnect, one process"
+PACKAGES = {"whatsapp-web.js": "whatsapp-web.js", "wppconnect": "@wppconnect-team/wppconnect"}
+NODE_MODULES = Path(__file__).parent.parent / "node_modules"
+
+
+@contextlib.asynccontextmanager
+async def _running(system: System) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        await system.close()
+
+
+async def compare(
+    makers: dict[str, Callable[[Path], System]], levels: Sequence[int], rounds: int, plan: Plan, root: Path
+) -> list[Run]:
+    """Every system with every number of clients; in each round in the other order."""
+    runs: list[Run] = []
+    for number in range(rounds):
+        for clients in levels:
+            for name in list(makers)[:: -1 if number % 2 else 1]:
+                run = Run(name, clients, number)
+                runs.append(run)
+                home = root / f"{len(runs):03d}"
+                system = makers[name](home)
+                began = time.monotonic()
+                try:
+                    async with _running(system):
+                        await measure(system, run, plan)
+                except (SystemFailed, NoAnswer, httpx2.HTTPError, AssertionError) as error:
+                    run.error = f"{type(error).__name__}: {error}"
+                say(_summarize(run, time.monotonic() - began))
+                shutil.rmtree(home, ignore_errors=True)
+    return runs
+
+
+def _summarize(run: Run, seconds: float) -> str:
+    line = f"{run.system}, {run.clients} client{'s' if run.clients > 1 else ''} ({seconds:.0f} s): "
+    if run.error:
+        return line + f"FAILED: {run.error[:2000]}"
+    mb = sum(value for name, value in run.memory_mb.items() if name != PLATFORM)
+    code, restart = statistics.median(run.start_to_code), statistics.median(run.restart_to_working)
+    return line + (
+        f"{mb:.0f} MB per client, code after {code:.1f} s, restart to WORKING {restart:.1f} s, answer after "
+        f"{1000 * statistics.median(run.latency):.0f} ms, {run.messages_per_second['all']:.1f} messages per second"
+    )
+
+
+def main(arguments: list[str]) -> int:
+    """Run; 0 when every system did everything."""
+    options = _read_options(arguments)
+    chromium = find_chromium()
+    if chromium is None:
+        say("no browser: set FLAME_CHROMIUM (./scripts/setup finds or installs one)")
+        return 2
+    if not (NODE_MODULES / WHATSAPP_WEB_JS).exists():
+        say("the peers are not installed: run ./scripts/bench, which installs them")
+        return 2
+    plan = Plan(options.idle, options.messages, options.burst, options.restarts)
+    sandbox = {"page_script_mb": options.page_script_mb, "page_heap_mb": options.page_heap_mb, "sync_delay_ms": 1500}
+    makers = _make_makers(chromium, options.our_chromium, sandbox)
+    unknown = set(options.systems) - makers.keys()
+    if unknown:
+        say(f"no such system: {', '.join(sorted(unknown))}; there are {', '.join(makers)}")
+        return 2
+    makers = {name: make for name, make in makers.items() if not options.systems or name in options.systems}
+    say(f"peers: {', '.join(makers)}; clients {options.clients}; {plan}; {sandbox}")
+    root = Path(tempfile.mkdtemp(prefix="peers-"))
+    (root / "t").mkdir()
+    os.environ["TMPDIR"] = str(root / "t")
+    try:
+        runs = asyncio.run(compare(makers, options.clients, options.rounds, plan, root))
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+    versions = {"Node": read_version("node")} | {name: _read_package(package) for name, package in PACKAGES.items()}
+    if options.our_chromium:
+        versions["other browser"] = f"{Path(options.our_chromium).name} {read_version(options.our_chromium)}"
+    path = write_result(
+        options.name,
+        options={"clients": options.clients, "rounds": options.rounds, **asdict(plan), **sandbox},
+        figures={"runs": [asdict(run) for run in runs]},
+        versions=versions,
+    )
+    say(f"written: {path}")
+    print_tables(options.name)
+    return 1 if any(run.error for run in runs) else 0
+
+
+def _make_makers(
+    chromium: str, our_chromium: str | None, sandbox: dict[str, Any]
+) -> dict[str, Callable[[Path], System]]:
+    settings = {f"FLAME_SANDBOX_{name.upper()}": str(value) for name, value in sandbox.items()}
+
+    def make_ours(name: str, browser: str) -> Callable[[Path], System]:
+        return lambda home: Ours(name, home / "flame", browser, settings)
+
+    def make_peer(name: str, program: str, *, shared: bool, profile: str) -> Callable[[Path], System]:
+        return lambda home: NodePeer(name, program, home, chromium, sandbox, shared=shared, profile=profile)
+
+    makers = {OURS: make_ours(OURS, chromium)}
+    if our_chromium:
+        makers[OURS_OTHER] = make_ours(OURS_OTHER, our_chromium)
+    makers[WHATSAPP_WEB_JS] = make_peer(
+        WHATSAPP_WEB_JS, "whatsapp_web_js.mjs", shared=False, profile="session-{client}"
+    )
+    makers[WPPCONNECT] = make_peer(WPPCONNECT, "wppconnect.mjs", shared=True, profile="{client}")
+    return makers
+
+
+def _read_package(package: str) -> str:
+    return str(json.loads((NODE_MODULES / package / "package.json").read_text())["version"])
+
+
+def _read_options(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench peers", description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--clients", type=_read_numbers, default=[1, 5, 20], help="numbers of clients, as 1,5,20")
+    parser.add_argument(
+        "--rounds", type=int, default=1, help="how often everything is repeated, the order turned round"
+    )
+    parser.add_argument(
+        "--systems", type=lambda text: text.split("+"), default=[], help="only these, as ours+whatsapp-web.js"
+    )
+    parser.add_argument("--our-chromium", metavar="PATH", help="measure ours with this browser too")
+    parser.add_argument("--page-script-mb", type=float, default=10, help="script that the page carries beside itself")
+    parser.add_argument("--page-heap-mb", type=float, default=30, help="live objects that it carries")
+    parser.add_argument("--idle", type=float, default=30, metavar="S", help="seconds in which idle clients are watched")
+    parser.add_argument("--messages", type=int, default=200, help="messages, one at a time, that latency is taken of")
+    parser.add_argument("--burst", type=int, default=20, help="messages at once, for each client")
+    parser.add_argument("--restarts", type=int, default=5, help="clients that are restarted")
+    parser.add_argument("--name", default="peers", help="of the result's file")
+    return parser.parse_args(arguments)
+
+
+def _read_numbers(text: str) -> list[int]:
+    return [int(number) for number in text.split(",")]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
