@@ -45,11 +45,21 @@ def look(processes: Iterable[psutil.Process], *, memory: bool = True) -> Footpri
             if component is None:
                 continue
             if memory:
-                megabytes[component] += process.memory_full_info().pss
+                megabytes[component] += _measure_memory(process)
             times = process.cpu_times()
             counts[component] += 1
             seconds[component] += times.user + times.system
     return Footprint({name: size / MEGABYTE for name, size in megabytes.items()}, dict(counts), dict(seconds))
+
+
+def _measure_memory(process: psutil.Process) -> int:
+    """Bytes that would be free without a process, its part of what it shares with others included."""
+    try:
+        return int(process.memory_full_info().pss)
+    except psutil.AccessDenied:
+        # A browser's process in its own sandbox tells no more than this.
+        sizes = process.memory_info()
+        return int(sizes.rss - sizes.shared)
 
 
 def name_component(process: psutil.Process) -> str | None:

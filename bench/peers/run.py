@@ -64,7 +64,8 @@ async def compare(
                     async with _running(system):
                         await measure(system, run, plan)
                 except (SystemFailed, NoAnswer, httpx2.HTTPError, AssertionError) as error:
-                    run.error = f"{type(error).__name__}: {error}"
+                    say(str(error))
+                    run.error = f"{type(error).__name__}: {(str(error).splitlines() or ['-'])[0][:160]}"
                 say(_summarize(run, time.monotonic() - began))
                 shutil.rmtree(home, ignore_errors=True)
     return runs
@@ -73,7 +74,7 @@ async def compare(
 def _summarize(run: Run, seconds: float) -> str:
     line = f"{run.system}, {run.clients} client{'s' if run.clients > 1 else ''} ({seconds:.0f} s): "
     if run.error:
-        return line + f"FAILED: {run.error[:2000]}"
+        return line + f"FAILED: {run.error}"
     mb = sum(value for name, value in run.memory_mb.items() if name != PLATFORM)
     code, restart = statistics.median(run.start_to_code), statistics.median(run.restart_to_working)
     return line + (
