@@ -5,7 +5,7 @@ from html import escape
 from math import ceil, floor, log10
 
 COLORS = ("#1f6f8b", "#e07a3f", "#7a9e3b", "#9b5fa5", "#c2a83e", "#6b7280")
-WIDTH, LEFT, RIGHT, TOP = 820, 230, 70, 64
+WIDTH, RIGHT, TOP = 820, 70, 64
 BAR, GAP = 20, 8
 INK, FAINT = "#1f2933", "#d5dae0"
 
@@ -17,13 +17,14 @@ def draw_bars(title: str, unit: str, rows: Sequence[tuple[str, Mapping[str, floa
         unit: of every value, named at the axis.
         rows: label and parts, from the top; a label of "" leaves a gap. A part has the same color in every row.
     """
+    left = max((20 + 7.2 * len(label) for label, _ in rows), default=0)
     parts = list(dict.fromkeys(name for _, values in rows for name in values))
     ticks = _make_ticks(max((sum(values.values()) for _, values in rows), default=1))
     top = TOP + (22 if len(parts) > 1 else 0)
     bottom = top + len(rows) * (BAR + GAP)
 
     def x_of(value: float) -> float:
-        return LEFT + (WIDTH - LEFT - RIGHT) * value / ticks[-1]
+        return left + (WIDTH - left - RIGHT) * value / ticks[-1]
 
     shapes = _draw_legend(parts) if len(parts) > 1 else []
     for tick in ticks:
@@ -31,7 +32,7 @@ def draw_bars(title: str, unit: str, rows: Sequence[tuple[str, Mapping[str, floa
         shapes += [_text(x_of(tick), bottom + 16, _show(tick), anchor="middle")]
     for number, (label, values) in enumerate(rows):
         y = top + number * (BAR + GAP)
-        shapes.append(_text(LEFT - 8, y + BAR - 5, label, anchor="end"))
+        shapes.append(_text(left - 8, y + BAR - 5, label, anchor="end"))
         reached = 0.0
         for name, value in values.items():
             color = COLORS[parts.index(name) % len(COLORS)]
@@ -40,7 +41,7 @@ def draw_bars(title: str, unit: str, rows: Sequence[tuple[str, Mapping[str, floa
             reached += value
         if values:
             shapes.append(_text(x_of(reached) + 6, y + BAR - 5, _show(reached)))
-    shapes.append(_text((LEFT + WIDTH - RIGHT) / 2, bottom + 34, unit, anchor="middle"))
+    shapes.append(_text((left + WIDTH - RIGHT) / 2, bottom + 34, unit, anchor="middle"))
     return _page(title, bottom + 46, shapes)
 
 

@@ -165,7 +165,7 @@ def _make_times(comparison: Comparison) -> Table:
     note = (
         "Seconds, medians; one client at a time while the others are idle. From the order to what the user is told: of "
         "ours through the portal's API and the database, of the others as their library's events. Every log-in holds "
-        "1.5 s of the page's own syncing."
+        "1.5 s of the page's own syncing; wppconnect does not wait for it."
     )
     return Table("Starting", columns, _make_rows(comparison, figures), note)
 
@@ -270,7 +270,7 @@ def _draw_times(comparison: Comparison) -> Chart:
         for system in comparison.systems:
             value = comparison.get(system, clients, _median(name))
             rows.append((f"{label}: {system}", {} if value is None else {"seconds": value}))
-    title = f"Starting, the last of {clients}" if clients > 1 else "Starting"
+    title = f"Starting one of {clients} clients" if clients > 1 else "Starting a client"
     return Chart("peers-starting", title, draw_bars(title, "seconds, median", rows))
 
 

@@ -1,8 +1,8 @@
 """Dead weight for the page, so that what is measured with it does not flatter: script to compile and run, live heap.
 
-Every client's browser pays for it alike. The script is made of modules as the page's own are: all are evaluated and stay
-reachable, and of every third one the functions run, as in real pages much is there and never used. The heap is made of
-records as a page keeps of messages.
+Every client's browser pays for it alike. The script is made of modules as the page's own are: all are evaluated and
+stay reachable, and of every third one the functions run, as in real pages much is there and never used. The heap is
+made of records as a page keeps of messages.
 """
 
 from collections.abc import Iterator
