@@ -56,12 +56,14 @@ INDEXES: dict[str, list[IndexModel]] = {
     ],
     "client_messages": [
         # Events: record a message once however often it is delivered; acknowledgements find it by the same two.
-        _index("client_id", "message_id", unique=True),
-        # Cleanup and "last messages": a client's messages by age.
+        _index("message_id", "client_id", unique=True),
+        # Cleanup: a client's messages by age.
         _index("client_id", "-sent_at"),
-        # A conversation, newest message first.
-        _index("client_id", "chat_id", "-sent_at"),
+        # A conversation, newest message first; cleanup, chat by chat.
+        _index("client_id", "chat_id", "-sent_at", "-sequence"),
     ],
+    # The list of chats, the one with the newest message first; cleanup and erasure.
+    "client_chats": [_index("client_id", "-newest.at", "-chat_id")],
     "client_threads": [
         # Events: one thread for each chat.
         _index("client_id", "chat_id", unique=True),

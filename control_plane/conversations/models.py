@@ -65,14 +65,13 @@ class ChatStatus(BaseModel):
 
 
 class Chat(BaseModel):
-    """A chat in a list: its last message, how many there are, and who answers."""
+    """A chat in a list: its last message, and who answers."""
 
     model_config = ConfigDict(frozen=True)
 
     chat_id: str
     contact_name: str | None
     contact_phone: str | None
-    messages: int
     last: Message
     status: ChatStatus = ChatStatus()
 

@@ -1,20 +1,28 @@
-"""The collections `client_messages`, `client_threads` and `client_conversations`, of one client."""
+"""The collections `client_messages`, `client_chats`, `client_threads` and `client_conversations`, of one client."""
 
+import asyncio
 import contextlib
+import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from pymongo import DESCENDING
-from pymongo.errors import DuplicateKeyError
+from pymongo import ASCENDING, DESCENDING, UpdateOne
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from control_plane.conversations.models import Chat, ChatStatus, Message
-from control_plane.database import Database
+from control_plane.database import Database, Document
 from tenant_runner.contract import MessageChanged, MessageRecorded, ThreadChanged
 
 # An acknowledgement only ever goes forward; what was given up may still turn out to have arrived.
 ACK_ORDER = ("pending", "unknown", "failed", "server", "delivered", "read")
 WAITING = "waiting_for_human"
 EMOJI_CHARS = 32
+DUPLICATE_KEY = 11_000
+# A cleanup deletes so many messages at once, then rests for as long as that took: everybody else has their turn.
+DELETED_AT_ONCE = 1_000
+LONGEST_REST_S = 1.0
 
 
 async def count_waiting(database: Database) -> dict[str, int]:
@@ -27,33 +35,80 @@ async def count_waiting(database: Database) -> dict[str, int]:
 
 
 class Conversations:
-    """One client's messages, threads and chat statuses."""
+    """One client's messages, chats, threads and chat statuses."""
 
     def __init__(self, database: Database, client_id: str) -> None:
         self._messages = database["client_messages"]
+        self._chats = database["client_chats"]
         self._threads = database["client_threads"]
         self._statuses = database["client_conversations"]
         self.client_id = client_id
 
     # ------------------------------------------------------------------------------------------ written by events
 
-    async def record(self, message: MessageRecorded, *, sequence: int) -> None:
-        """Store a message once; a repeated delivery may complete it, never double it nor undo what changed since.
+    async def record(self, messages: Sequence[tuple[MessageRecorded, int]]) -> None:
+        """Store messages once; a repeated delivery may complete one, never double it nor undo what changed since.
 
         Args:
-            sequence: of the event that told it first; orders messages of one second, as WhatsApp's clock is no finer.
+            messages: each with the sequence of the event that told it first, which orders messages of one second: the
+                clock of WhatsApp is no finer.
         """
+        if not messages:
+            return
+        documents = [self._to_document(message, sequence) for message, sequence in messages]
+        repeated: list[int] = []
+        try:
+            await self._messages.insert_many(documents, ordered=False)
+        except BulkWriteError as error:
+            errors = error.details["writeErrors"]
+            if any(each["code"] != DUPLICATE_KEY for each in errors):
+                raise
+            repeated = [each["index"] for each in errors]
+        for index in repeated:
+            # The first delivery numbered it.
+            values = {name: value for name, value in documents[index].items() if name not in ("_id", "sequence")}
+            key = self._key(documents[index]["message_id"])
+            await self._messages.update_one({**key, "changed": {"$ne": True}}, {"$set": values})
+        await self.enlist(documents)
+
+    def _key(self, message_id: str) -> Document:
+        # In the order of the index: there are databases that look at the first field alone.
+        return {"message_id": message_id, "client_id": self.client_id}
+
+    def _to_document(self, message: MessageRecorded, sequence: int) -> Document:
         values = message.model_dump(exclude={"event", "message_id"}, exclude_none=True)
-        values["in_reply_to"] = list(message.in_reply_to)
-        key = {"client_id": self.client_id, "message_id": message.message_id}
-        with contextlib.suppress(DuplicateKeyError):
-            # One that changed is missed by the query, and the unique index refuses a second one.
-            update = {"$set": values, "$setOnInsert": {"sequence": sequence}}
-            await self._messages.update_one({**key, "changed": {"$ne": True}}, update, upsert=True)
+        return {
+            **self._key(message.message_id),
+            **values,
+            "in_reply_to": list(message.in_reply_to),
+            "sequence": sequence,
+        }
+
+    async def enlist(self, documents: Sequence[Document]) -> None:
+        """Have the list of chats know messages as stored: of each chat the newest one, and who the contact is."""
+        chats: dict[str, Document] = {}
+        for document in documents:
+            newest = {"at": document["sent_at"], "sequence": document.get("sequence", 0), "id": document["message_id"]}
+            known = chats.setdefault(document["chat_id"], {"newest": newest})
+            if _rank(newest) > _rank(known["newest"]):
+                known["newest"] = newest
+            known |= {name: document[name] for name in ("contact_name", "contact_phone") if document.get(name)}
+        updates = [
+            UpdateOne(
+                {"_id": f"{self.client_id} {chat_id}"},
+                {
+                    "$max": {"newest": chat.pop("newest")},
+                    "$set": {"client_id": self.client_id, "chat_id": chat_id, **chat},
+                },
+                upsert=True,
+            )
+            for chat_id, chat in chats.items()
+        ]
+        await self._chats.bulk_write(updates, ordered=False)
 
     async def change(self, change: MessageChanged) -> None:
         """Store what happened to a message; of one that is not there any more nothing is kept."""
-        key = {"client_id": self.client_id, "message_id": change.message_id}
+        key = self._key(change.message_id)
         kept = {**key, "revoked_at": None}
         outcome = {} if change.outcome is None else {"outcome": change.outcome or None}
         match change.event:
@@ -78,9 +133,7 @@ class Conversations:
     async def acknowledge(self, message_id: str, ack: str) -> None:
         """Move a message's acknowledgement forward."""
         behind: list[str | None] = [None, *ACK_ORDER[: ACK_ORDER.index(ack)]]
-        await self._messages.update_one(
-            {"client_id": self.client_id, "message_id": message_id, "ack": {"$in": behind}}, {"$set": {"ack": ack}}
-        )
+        await self._messages.update_one({**self._key(message_id), "ack": {"$in": behind}}, {"$set": {"ack": ack}})
 
     async def set_thread(self, thread: ThreadChanged) -> None:
         """Store the assistant's thread of a chat; one that was forgotten is removed."""
@@ -111,29 +164,15 @@ class Conversations:
 
     async def list_chats(self, *, before: tuple[datetime, str] | None, waiting: bool, limit: int) -> list[Chat]:
         """Chats with their last message, the newest first, older than the cursor (moment, chat id)."""
-        wanted: dict[str, Any] = {"client_id": self.client_id}
+        wanted: Document = {"client_id": self.client_id}
         if waiting:
             statuses_waiting = self._statuses.find({"client_id": self.client_id, "status": WAITING})
             wanted["chat_id"] = {"$in": [document["chat_id"] async for document in statuses_waiting]}
-        older = [{"$match": _older("last.sent_at", "_id", *before)}] if before is not None else []
-        pipeline: list[dict[str, Any]] = [
-            {"$match": wanted},
-            {"$sort": {"sent_at": DESCENDING}},
-            {
-                "$group": {
-                    "_id": "$chat_id",
-                    "last": {"$first": "$$ROOT"},
-                    "messages": {"$sum": 1},
-                    "contact_name": {"$max": "$contact_name"},
-                    "contact_phone": {"$max": "$contact_phone"},
-                }
-            },
-            *older,
-            {"$sort": {"last.sent_at": DESCENDING, "_id": DESCENDING}},
-            {"$limit": limit},
-        ]
-        groups = [group async for group in await self._messages.aggregate(pipeline)]
-        query = {"client_id": self.client_id, "chat_id": {"$in": [group["_id"] for group in groups]}}
+        found = await _read_page(self._chats, wanted, ("newest.at", "chat_id"), before, limit)
+        ids = [document["newest"]["id"] for document in found]
+        cursor = self._messages.find({"message_id": {"$in": ids}, "client_id": self.client_id})
+        last = {document["message_id"]: Message.model_validate(document) async for document in cursor}
+        query = {"client_id": self.client_id, "chat_id": {"$in": [document["chat_id"] for document in found]}}
         now = datetime.now(UTC)
         statuses = {
             document["chat_id"]: ChatStatus.model_validate(document).now(now)
@@ -141,28 +180,26 @@ class Conversations:
         }
         return [
             Chat(
-                chat_id=group["_id"],
-                contact_name=group["contact_name"],
-                contact_phone=group["contact_phone"],
-                messages=group["messages"],
-                last=Message.model_validate(group["last"]),
-                status=statuses.get(group["_id"], ChatStatus()),
+                chat_id=document["chat_id"],
+                contact_name=document.get("contact_name"),
+                contact_phone=document.get("contact_phone"),
+                last=last[document["newest"]["id"]],
+                status=statuses.get(document["chat_id"], ChatStatus()),
             )
-            for group in groups
+            for document in found
+            # What a cleanup deletes at this moment is not shown.
+            if document["newest"]["id"] in last
         ]
 
     async def list_messages(self, chat_id: str, *, before: tuple[datetime, int] | None, limit: int) -> list[Message]:
         """A chat's messages, newest first, older than the cursor (moment, sequence)."""
-        query: dict[str, Any] = {"client_id": self.client_id, "chat_id": chat_id}
-        if before is not None:
-            query |= _older("sent_at", "sequence", *before)
-        order = [("sent_at", DESCENDING), ("sequence", DESCENDING)]
-        cursor = self._messages.find(query).sort(order).limit(limit)
-        return [Message.model_validate(document) async for document in cursor]
+        wanted = {"client_id": self.client_id, "chat_id": chat_id}
+        found = await _read_page(self._messages, wanted, ("sent_at", "sequence"), before, limit)
+        return [Message.model_validate(document) for document in found]
 
     async def get_messages(self, chat_id: str, message_ids: set[str]) -> dict[str, Message]:
         """Those of a chat's messages that are there, by id."""
-        query = {"client_id": self.client_id, "chat_id": chat_id, "message_id": {"$in": sorted(message_ids)}}
+        query = {"message_id": {"$in": sorted(message_ids)}, "client_id": self.client_id, "chat_id": chat_id}
         return {
             document["message_id"]: Message.model_validate(document) async for document in self._messages.find(query)
         }
@@ -179,30 +216,71 @@ class Conversations:
     # ------------------------------------------------------------------------------------------ cleanup
 
     async def delete_before(self, cutoff: datetime) -> tuple[int, int]:
-        """Delete what is older; returns how many messages and threads."""
-        messages = await self._messages.delete_many({"client_id": self.client_id, "sent_at": {"$lt": cutoff}})
+        """Delete what is older, chat by chat and some messages at a time; returns how many messages and threads."""
+        messages = 0
+        for chat_id in await self._list_chat_ids():
+            messages += await self._delete_messages_before(cutoff, {"chat_id": chat_id})
+        # Those of chats that are in no list: recorded before there was one, or told of at this moment.
+        messages += await self._delete_messages_before(cutoff, {})
+        await self._chats.delete_many({"client_id": self.client_id, "newest.at": {"$lt": cutoff}})
         threads = await self._threads.delete_many({"client_id": self.client_id, "last_activity_at": {"$lt": cutoff}})
         past = {"client_id": self.client_id, "at": {"$lt": cutoff}}
         await self._statuses.delete_many({**past, "status": "automatic"})
         # Nobody can look at a chat of which nothing is left.
-        groups = await self._messages.aggregate(
-            [{"$match": {"client_id": self.client_id}}, {"$group": {"_id": "$chat_id"}}]
-        )
-        left = [group["_id"] async for group in groups]
-        await self._statuses.delete_many({**past, "status": WAITING, "chat_id": {"$nin": left}})
-        return messages.deleted_count, threads.deleted_count
+        await self._statuses.delete_many({**past, "status": WAITING, "chat_id": {"$nin": await self._list_chat_ids()}})
+        return messages, threads.deleted_count
+
+    async def _list_chat_ids(self) -> list[str]:
+        cursor = self._chats.find({"client_id": self.client_id}, {"chat_id": 1})
+        return [document["chat_id"] async for document in cursor]
+
+    async def _delete_messages_before(self, cutoff: datetime, which: Document) -> int:
+        query = {"client_id": self.client_id, **which, "sent_at": {"$lt": cutoff}}
+        deleted = 0
+        while True:
+            began = time.monotonic()
+            last = await self._messages.find_one(
+                query, {"sent_at": 1}, sort=[("sent_at", ASCENDING)], skip=DELETED_AT_ONCE - 1
+            )
+            some = query if last is None else {**query, "sent_at": {"$lte": last["sent_at"]}}
+            deleted += (await self._messages.delete_many(some)).deleted_count
+            if last is None:
+                return deleted
+            await asyncio.sleep(min(time.monotonic() - began, LONGEST_REST_S))
 
     async def delete_all(self) -> None:
         """Delete everything of this client."""
-        for collection in (self._messages, self._threads, self._statuses):
+        for collection in (self._messages, self._chats, self._threads, self._statuses):
             await collection.delete_many({"client_id": self.client_id})
 
 
-def _older(moment_field: str, rank_field: str, moment: datetime, rank: str | int) -> dict[str, Any]:
-    """Matches what comes after the cursor in a list whose newest is first."""
-    return {"$or": [{moment_field: {"$lt": moment}}, {moment_field: moment, rank_field: {"$lt": rank}}]}
+async def _read_page(
+    collection: AsyncCollection[Document],
+    wanted: Document,
+    order: tuple[str, str],
+    before: tuple[datetime, str | int] | None,
+    limit: int,
+) -> list[Document]:
+    """Documents by a moment and by a rank within it, greatest first, after the cursor: two ranges of an index."""
+    moment_field, rank_field = order
+    ranges: list[Document] = [{}]
+    if before is not None:
+        moment, rank = before
+        ranges = [{moment_field: moment, rank_field: {"$lt": rank}}, {moment_field: {"$lt": moment}}]
+    found: list[Document] = []
+    for each in ranges:
+        # The rank may be what is wanted too: both count.
+        query = {**wanted, **each} if not wanted.keys() & each.keys() else {"$and": [wanted, each]}
+        sort = [(moment_field, DESCENDING), (rank_field, DESCENDING)]
+        if left := limit - len(found):
+            found += await collection.find(query).sort(sort).limit(left).to_list()
+    return found
+
+
+def _rank(newest: Document) -> tuple[datetime, int, str]:
+    return newest["at"], newest["sequence"], newest["id"]
 
 
 def _not_after(field: str, moment: datetime) -> dict[str, Any]:
     """Matches where nothing newer is stored."""
-    return {"$or": [{field: None}, {field: {"$lte": moment}}]}
+    return {field: {"$not": {"$gt": moment}}}

@@ -190,7 +190,7 @@ class ClientData:
     async def chat_ids(self) -> AsyncIterator[str]:
         """Every chat of which there is anything."""
         seen: set[str] = set()
-        for collection in ("client_messages", "client_conversations", "client_threads"):
+        for collection in ("client_chats", "client_conversations", "client_threads"):
             async for chat_id in self._distinct("chat_id", {}, collection):
                 if chat_id not in seen:
                     seen.add(chat_id)
@@ -246,6 +246,7 @@ class ClientData:
         """Delete what some chats have until a moment; the assistant's threads whatever their age."""
         query = {**self._key, "chat_id": {"$in": list(chat_ids)}}
         await self._database["client_messages"].delete_many({**query, "sent_at": {"$lte": before}})
+        await self._database["client_chats"].delete_many({**query, "newest.at": {"$lte": before}})
         await self._database["client_conversations"].delete_many({**query, "at": {"$lte": before}})
         await self._database["client_threads"].delete_many({**query, "last_activity_at": {"$lte": before}})
 

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 # A runner whose patience ends asks again, while what it asked before still goes on here: a slow database would be asked
 # for more and more. Answered well before, with what is done so far, it catches up.
 ACCEPT_BUDGET_S = 5.0
+# Events between two looks at the clock.
+APPLIED_AT_ONCE = 50
 
 
 class RunnerReplaced(Problem):
@@ -104,18 +106,20 @@ async def _apply_all(
     through = known.accepted_through if known.journal_id == delivery.journal_id else 0
     accepted = through
     newest: datetime | None = None
-    erased = await erasures.tombstones(client.id, datetime.now(UTC)) if delivery.events else Tombstones([])
+    news = [event for event in delivery.events if event.sequence > through]
+    erased = await erasures.tombstones(client.id, datetime.now(UTC)) if news else Tombstones([])
     ends = time.monotonic() + ACCEPT_BUDGET_S
-    for event in delivery.events:
-        if event.sequence > through:
-            # What was erased does not come back with an event that was on its way.
-            if not erased.cover(getattr(event.payload, "chat_id", None), event.timestamp):
-                await _apply(event, session=session, conversations=conversations)
-            accepted = max(accepted, event.sequence)
+    for first in range(0, len(news), APPLIED_AT_ONCE):
+        events = news[first : first + APPLIED_AT_ONCE]
+        # What was erased does not come back with an event that was on its way.
+        kept = [e for e in events if not erased.cover(getattr(e.payload, "chat_id", None), e.timestamp)]
+        await _apply(kept, session=session, conversations=conversations)
+        accepted = max(accepted, *(event.sequence for event in events))
+        for event in events:
             if isinstance(event.payload, MessageRecorded):
                 newest = max(newest or event.payload.sent_at, event.payload.sent_at)
-            if time.monotonic() > ends:
-                break
+        if time.monotonic() > ends:
+            break
     if newest is not None:
         await session.set_last_message(newest)
     now = datetime.now(UTC)
@@ -168,10 +172,16 @@ async def _store_code(snapshot: SessionChanged, session: ClientSession) -> None:
         await session.delete_link_code()
 
 
-async def _apply(event: Event, *, session: ClientSession, conversations: Conversations) -> None:
+async def _apply(events: Sequence[Event], *, session: ClientSession, conversations: Conversations) -> None:
+    """Messages first, all at once: whatever else is told of one comes after it was recorded."""
+    recorded = [(event.payload, event.sequence) for event in events if isinstance(event.payload, MessageRecorded)]
+    await conversations.record(recorded)
+    for event in events:
+        await _apply_one(event, session=session, conversations=conversations)
+
+
+async def _apply_one(event: Event, *, session: ClientSession, conversations: Conversations) -> None:
     match event.payload:
-        case MessageRecorded() as message:
-            await conversations.record(message, sequence=event.sequence)
         case MessageChanged() as change:
             await conversations.change(change)
         case MessageAcknowledged(message_id=message_id, ack=ack):

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import secrets
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -22,6 +22,7 @@ from control_plane.app import create_app
 from control_plane.clients.models import Client
 from control_plane.clients.repository import Clients
 from control_plane.clients.stored_secrets import read_api_key, read_runner_token
+from control_plane.conversations.repository import Conversations
 from control_plane.database import Database, ensure_indexes
 from control_plane.http.server import server_config
 from control_plane.security import Cipher
@@ -178,6 +179,13 @@ def message(sequence: int, message_id: str, **values: Any) -> dict[str, Any]:
         "sent_at": datetime.now(UTC).isoformat(),
     }
     return event(sequence, **(payload | values))
+
+
+async def store_messages(database: Database, client_id: str, documents: Iterable[dict[str, Any]]) -> None:
+    """Put messages where events would have put them, with whatever values."""
+    stored = [{"client_id": client_id, **document} for document in documents]
+    await database["client_messages"].insert_many(stored)
+    await Conversations(database, client_id).enlist(stored)
 
 
 @contextlib.asynccontextmanager

@@ -12,7 +12,7 @@ import pytest
 from control_plane.clients.models import Client
 from control_plane.clients.stored_secrets import read_runner_token
 from control_plane.data_rights.export import safe_name
-from tests.control_plane.site import Site, message
+from tests.control_plane.site import Site, message, store_messages
 
 NASTY = "../../etc/passwd\r\nX-Evil: 1"
 PHONE = "5491122223333"
@@ -99,17 +99,20 @@ async def test_a_large_export_comes_in_parts(site: Site) -> None:
     client = await site.create()
     texts = [f"{number} {number * 7919 % 10_007:05}" * 40 for number in range(1_500)]
     now = datetime.now(UTC)
-    await site.database["client_messages"].insert_many(
-        {
-            "client_id": client.id,
-            "message_id": f"m{number}",
-            "chat_id": f"{PHONE}@c.us",
-            "author": "contact",
-            "kind": "chat",
-            "text": text,
-            "sent_at": now + timedelta(seconds=number),
-        }
-        for number, text in enumerate(texts)
+    await store_messages(
+        site.database,
+        client.id,
+        (
+            {
+                "message_id": f"m{number}",
+                "chat_id": f"{PHONE}@c.us",
+                "author": "contact",
+                "kind": "chat",
+                "text": text,
+                "sent_at": now + timedelta(seconds=number),
+            }
+            for number, text in enumerate(texts)
+        ),
     )
     parts = []
     async with site.api.stream("GET", f"/api/admin/clients/{client.id}/export") as answer:

@@ -125,10 +125,11 @@ async def test_a_slow_database_takes_what_it_can_in_time_and_the_rest_with_the_n
     record = Conversations.record
 
     async def record_slowly(self: Conversations, *arguments: Any, **named: Any) -> None:
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.2)
         await record(self, *arguments, **named)
 
     monkeypatch.setattr(Conversations, "record", record_slowly)
+    monkeypatch.setattr(service, "APPLIED_AT_ONCE", 4)
     monkeypatch.setattr(service, "ACCEPT_BUDGET_S", 0.3)
     runner = site.runner(await site.create())
     events = [message(number, f"id-{number}") for number in range(1, 21)]

@@ -8,25 +8,29 @@ from control_plane.clients.models import Client
 from control_plane.conversations.repository import Conversations
 from tenant_runner.contract import SessionReason
 from tests.control_plane.portal.site import Site, open_runner
+from tests.control_plane.site import store_messages
 
 CHAT = "5491144443333@c.us"
 
 
 async def write(portal: Site, client: Client, *messages: dict[str, Any], chat_id: str = CHAT) -> None:
     start = datetime.now(UTC) - timedelta(hours=1)
-    await portal.database["client_messages"].insert_many(
-        {
-            "client_id": client.id,
-            "message_id": f"{chat_id}-{number}",
-            "chat_id": chat_id,
-            "author": "contact",
-            "kind": "chat",
-            "text": "",
-            "sent_at": start + timedelta(seconds=number),
-            "sequence": number + 1,
-            **message,
-        }
-        for number, message in enumerate(messages)
+    await store_messages(
+        portal.database,
+        client.id,
+        (
+            {
+                "message_id": f"{chat_id}-{number}",
+                "chat_id": chat_id,
+                "author": "contact",
+                "kind": "chat",
+                "text": "",
+                "sent_at": start + timedelta(seconds=number),
+                "sequence": number + 1,
+                **message,
+            }
+            for number, message in enumerate(messages)
+        ),
     )
 
 

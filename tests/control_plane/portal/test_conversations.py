@@ -3,27 +3,31 @@ from datetime import UTC, datetime, timedelta
 
 from control_plane.clients.models import Client
 from tests.control_plane.portal.site import Site
+from tests.control_plane.site import store_messages
 
 CHAT = "5491144443333@c.us"
 
 
 async def _write(portal: Site, client: Client, count: int) -> None:
     start = datetime.now(UTC) - timedelta(hours=2)
-    await portal.database["client_messages"].insert_many(
-        {
-            "client_id": client.id,
-            "message_id": f"m{9999 - number}",
-            "chat_id": CHAT,
-            "author": "contact" if number % 2 == 0 else "assistant",
-            "kind": "chat",
-            "text": f"message {number:04}",
-            # Several in a second: what came first is not in their ids.
-            "sent_at": start + timedelta(seconds=number // 7),
-            "sequence": number + 1,
-            "contact_name": "Lucía <i>F.</i>",
-            "ack": "read",
-        }
-        for number in range(count)
+    await store_messages(
+        portal.database,
+        client.id,
+        (
+            {
+                "message_id": f"m{9999 - number}",
+                "chat_id": CHAT,
+                "author": "contact" if number % 2 == 0 else "assistant",
+                "kind": "chat",
+                "text": f"message {number:04}",
+                # Several in a second: what came first is not in their ids.
+                "sent_at": start + timedelta(seconds=number // 7),
+                "sequence": number + 1,
+                "contact_name": "Lucía <i>F.</i>",
+                "ack": "read",
+            }
+            for number in range(count)
+        ),
     )
 
 

@@ -47,7 +47,7 @@ async def fill(client: Client, database: Database, *hours: int) -> None:
     for age in hours:
         at = datetime.now(UTC) - timedelta(hours=age)
         message = MessageRecorded(message_id=f"{age}", chat_id=f"{age}@c.us", author="contact", text="hola", sent_at=at)
-        await conversations.record(message, sequence=1)
+        await conversations.record([(message, 1)])
         await conversations.set_thread(
             ThreadChanged(chat_id=f"{age}@c.us", conversation_id=f"conv_{age}", last_activity_at=at)
         )
