@@ -53,6 +53,8 @@ INDEXES: dict[str, list[IndexModel]] = {
         _index("port", unique=True),
         # The internal API: which client does this token belong to?
         _index("runner_token_hash", unique=True),
+        # The list of clients: who was made or changed since the last overview?
+        _index("updated_at"),
     ],
     "client_messages": [
         # Events: record a message once however often it is delivered; acknowledgements find it by the same two.

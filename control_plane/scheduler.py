@@ -8,7 +8,7 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from pymongo.errors import PyMongoError
@@ -24,6 +24,7 @@ from control_plane.database import Database, connect, ensure_indexes_in_time
 from control_plane.leases import SCHEDULER, Leases
 from control_plane.mail import service as mail_service
 from control_plane.mail.repository import Mails
+from control_plane.portal.overview import keep_overview
 from control_plane.retention import service as retention_service
 from control_plane.retention.repository import CleanupRuns
 from control_plane.runners.gateway import RunnerGateway
@@ -79,6 +80,7 @@ class Context:
 
 async def reconcile_runners(context: Context) -> None:
     """At every interval, and at once when somebody wants something else or something is going on."""
+    read_at = datetime.now(UTC)
     clients = await Clients(context.database).list()
     wanted = [(c.id, c.wanted, c.restarts, c.deleting_since, c.port) for c in clients]
     now = asyncio.get_running_loop().time()
@@ -97,6 +99,15 @@ async def reconcile_runners(context: Context) -> None:
         await context.reconciler.reconcile(clients, heard)
     except LauncherUnavailable as error:
         logger.warning("supervisord did not answer", extra={"error": str(error)})
+    if due:
+        await keep_overview(
+            clients,
+            sessions,
+            read_at=read_at,
+            database=context.database,
+            settings=context.settings,
+            cipher=context.cipher,
+        )
 
 
 async def tell_walls(context: Context) -> None:

@@ -1,5 +1,6 @@
 """The collection `clients`."""
 
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -54,6 +55,25 @@ class Clients:
         """Every client that may be seen, newest first, those being deleted too."""
         cursor = self._collection.find(self._seen).sort("created_at", DESCENDING)
         return [Client.model_validate(_rename(document)) async for document in cursor]
+
+    @property
+    def are_all(self) -> bool:
+        """Whoever asks may see every client."""
+        return not self._seen
+
+    async def list_some(self, client_ids: Sequence[str]) -> Sequence[Client]:
+        """Those that are there, in the order of `client_ids`."""
+        found = {c.id: c async for c in self._read({"_id": {"$in": [*client_ids]}})}
+        return [found[client_id] for client_id in client_ids if client_id in found]
+
+    async def list_changed_since(self, moment: datetime) -> Sequence[Client]:
+        """Clients that were made or changed at `moment` or later, newest first."""
+        found = [client async for client in self._read({"updated_at": {"$gte": moment}})]
+        return sorted(found, key=lambda client: client.created_at, reverse=True)
+
+    async def _read(self, query: Document) -> AsyncIterator[Client]:
+        async for document in self._collection.find(query | self._seen):
+            yield Client.model_validate(_rename(document))
 
     async def used_ports(self) -> set[int]:
         """Ports that are owed to a client."""

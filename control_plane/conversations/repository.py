@@ -25,10 +25,11 @@ DELETED_AT_ONCE = 1_000
 LONGEST_REST_S = 1.0
 
 
-async def count_waiting(database: Database) -> dict[str, int]:
-    """How many chats wait for a person, by client id."""
+async def count_waiting(database: Database, client_ids: Sequence[str] | None = None) -> dict[str, int]:
+    """How many chats wait for a person, by client id: of those clients, or all."""
+    which: Document = {} if client_ids is None else {"client_id": {"$in": [*client_ids]}}
     pipeline: list[dict[str, Any]] = [
-        {"$match": {"status": WAITING}},
+        {"$match": {"status": WAITING, **which}},
         {"$group": {"_id": "$client_id", "chats": {"$sum": 1}}},
     ]
     return {group["_id"]: group["chats"] async for group in await database["client_conversations"].aggregate(pipeline)}
@@ -243,10 +244,12 @@ class Conversations:
                 query, {"sent_at": 1}, sort=[("sent_at", ASCENDING)], skip=DELETED_AT_ONCE - 1
             )
             some = query if last is None else {**query, "sent_at": {"$lte": last["sent_at"]}}
-            deleted += (await self._messages.delete_many(some)).deleted_count
+            gone = (await self._messages.delete_many(some)).deleted_count
+            deleted += gone
+            if gone:
+                await asyncio.sleep(min(time.monotonic() - began, LONGEST_REST_S))
             if last is None:
                 return deleted
-            await asyncio.sleep(min(time.monotonic() - began, LONGEST_REST_S))
 
     async def delete_all(self) -> None:
         """Delete everything of this client."""

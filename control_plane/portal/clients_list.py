@@ -1,7 +1,8 @@
 """The list of clients, and the form of a new one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response
@@ -15,23 +16,19 @@ from control_plane.clients.models import Client
 from control_plane.clients.openai_key import DEFAULT_MODEL
 from control_plane.clients.repository import Clients
 from control_plane.clients.service import KeyMissing, KeyRefused
-from control_plane.clients.stored_secrets import is_api_key_lost
-from control_plane.conversations.repository import count_waiting
 from control_plane.database import Database
 from control_plane.dependencies import CipherDep, ClientsDep, DatabaseDep, MailsDep, SettingsDep
-from control_plane.errors import Problem
+from control_plane.errors import NotFound, Problem
 from control_plane.live import stream
 from control_plane.mail import service as mail_service
 from control_plane.portal.client_form import ClientForm, blank_form, read_form, request_new_client
+from control_plane.portal.overview import find_overview, make_rows, sum_up_rows
 from control_plane.portal.page import portal_router, render_part, show
 from control_plane.portal.texts import KEY_RESULTS, Label
-from control_plane.portal.views import Row, explain_isolation, make_row, still, sum_up
-from control_plane.runners.models import Runner
-from control_plane.runners.repository import Runners, get_isolation
+from control_plane.portal.views import Row, explain_isolation, still
+from control_plane.runners.repository import get_isolation
 from control_plane.security import CannotDecrypt, Cipher
 from control_plane.session_text import N_
-from control_plane.sessions.models import Session
-from control_plane.sessions.repository import Sessions
 from control_plane.settings import Settings
 from control_plane.web import Language, check_form, choose_language, redirect, translate
 
@@ -39,37 +36,70 @@ router = portal_router()
 HERE = "clients"
 
 
+PAGE_SIZE = 50
+
+
 @dataclass(frozen=True)
 class ClientList:
-    """All clients as they are now; loaded anew each time that it is asked."""
+    """A page of all clients as they are now; loaded anew each time that it is asked.
+
+    Attributes:
+        after: the last client of the page before; None for the first page.
+    """
 
     clients: Clients
     database: Database
     settings: Settings
     cipher: Cipher
+    after: str | None
 
     async def load(self) -> dict[str, Any]:
-        """What the table shows: what needs a person comes first; the order within is that of the clients."""
-        known, processes = await Sessions(self.database).list(), await Runners(self.database).list()
-        waiting = await count_waiting(self.database)
-        rows = [
-            make_row(
-                client,
-                known.get(client.id) or Session(client_id=client.id),
-                processes.get(client.id) or Runner(client_id=client.id),
-                settings=self.settings,
-                waiting=waiting.get(client.id, 0),
-                key_lost=is_api_key_lost(client, self.cipher),
-            )
-            for client in await self.clients.list()
-        ]
-        rows.sort(key=lambda row: not row.needs_attention)
+        """What the table shows: what needs a person comes first; the order within is that of the clients.
+
+        Raises:
+            NotFound: the client that the page comes after is gone (404).
+        """
+        overview = None
+        if self.clients.are_all:
+            overview = await find_overview(database=self.database, clients=self.clients)
+        if overview is None:
+            # Without a scheduler, and for a client's own people: everything is looked at.
+            everything = await self._make_rows(await self.clients.list(), all_of_them=self.clients.are_all)
+            overview = sum_up_rows(everything, datetime.now(UTC))
+            ids = self._cut(overview.order)
+            rows = [row for row in everything if row.client.id in set(ids)]
+        else:
+            ids = self._cut(overview.order)
+            rows = await self._make_rows(await self.clients.list_some(ids))
         isolation = await get_isolation(database=self.database)
-        return {"rows": rows, "totals": sum_up(rows), "walls": explain_isolation(isolation)}
+        more = bool(ids) and ids[-1] != overview.order[-1]
+        return {
+            "rows": rows,
+            "totals": overview.totals,
+            "walls": explain_isolation(isolation),
+            "here_page": f"?after={self.after}" if self.after else "",
+            "next_page": f"/admin?after={ids[-1]}" if more else None,
+            "first_page": "/admin" if self.after else None,
+        }
+
+    async def _make_rows(self, clients: Sequence[Client], *, all_of_them: bool = False) -> list[Row]:
+        return await make_rows(
+            clients, database=self.database, settings=self.settings, cipher=self.cipher, all_of_them=all_of_them
+        )
+
+    def _cut(self, order: tuple[str, ...]) -> tuple[str, ...]:
+        if self.after is None:
+            return order[:PAGE_SIZE]
+        if self.after not in order:
+            raise NotFound("this page of clients does not exist")
+        start = order.index(self.after) + 1
+        return order[start : start + PAGE_SIZE]
 
 
-def _get_list(clients: ClientsDep, database: DatabaseDep, settings: SettingsDep, cipher: CipherDep) -> ClientList:
-    return ClientList(clients, database, settings, cipher)
+def _get_list(
+    clients: ClientsDep, database: DatabaseDep, settings: SettingsDep, cipher: CipherDep, after: str | None = None
+) -> ClientList:
+    return ClientList(clients, database, settings, cipher, after)
 
 
 ClientListDep = Annotated[ClientList, Depends(_get_list)]
@@ -94,7 +124,7 @@ async def send_events(request: Request, clients: ClientListDep) -> Response:
     async def look() -> tuple[object, Callable[[], str]]:
         context = await clients.load()
         rows: list[Row] = context["rows"]
-        return ([still(row) for row in rows], context["walls"]), lambda: render_part(
+        return ([still(row) for row in rows], context["totals"], context["walls"]), lambda: render_part(
             request, "clients_live.html", context
         )
 

@@ -1,5 +1,6 @@
 """The collections `runners` and `machines`."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -17,9 +18,10 @@ class Runners:
     def __init__(self, database: Database) -> None:
         self._collection = database["runners"]
 
-    async def list(self) -> dict[str, Runner]:
-        """By client id."""
-        return {d["_id"]: Runner(client_id=d["_id"], **_rest(d)) async for d in self._collection.find()}
+    async def list(self, client_ids: Sequence[str] | None = None) -> dict[str, Runner]:
+        """By client id: of those clients, or all."""
+        query = {} if client_ids is None else {"_id": {"$in": [*client_ids]}}
+        return {d["_id"]: Runner(client_id=d["_id"], **_rest(d)) async for d in self._collection.find(query)}
 
     async def get(self, client_id: str) -> Runner:
         """One client's; an empty one before the reconciler saw it."""

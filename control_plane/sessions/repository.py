@@ -1,6 +1,7 @@
 """The collections `client_sessions`, `client_qr_codes` and `client_link_codes`."""
 
 import contextlib
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,9 +19,10 @@ class Sessions:
         self._sessions = database["client_sessions"]
         self._codes = (database["client_qr_codes"], database["client_link_codes"])
 
-    async def list(self) -> dict[str, Session]:
-        """Sessions by client id."""
-        return {document["_id"]: _session(document) async for document in self._sessions.find()}
+    async def list(self, client_ids: Sequence[str] | None = None) -> dict[str, Session]:
+        """Sessions by client id: of those clients, or all."""
+        query = {} if client_ids is None else {"_id": {"$in": [*client_ids]}}
+        return {document["_id"]: _session(document) async for document in self._sessions.find(query)}
 
     async def delete_expired_codes(self, now: datetime) -> int:
         """Delete codes past their time, to scan or to type; returns how many."""

@@ -1,7 +1,12 @@
+import re
 from datetime import UTC, datetime, timedelta
+
+import pytest
 
 from control_plane.clients.models import StoredAutomaticAssistant, StoredOpenAIAssistant, Wanted
 from control_plane.clients.service import landing_url
+from control_plane.portal import clients_list
+from control_plane.portal.overview import keep_overview
 from control_plane.runners.models import Runner
 from control_plane.runners.repository import Runners
 from tenant_runner.contract import SessionReason
@@ -345,3 +350,36 @@ async def test_a_process_that_stops_again_and_again_shows_its_cause(portal: Site
     assert "El proceso del asistente se cae una y otra vez" in page
     assert crashed["message"] in page
     assert "Se cae una y otra vez" in (await portal.get("/admin")).text
+
+
+async def test_a_long_list_goes_on_page_by_page_and_shows_each_client_once(
+    portal: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clients_list, "PAGE_SIZE", 3)
+    names = [f"Cliente {number:02}" for number in range(5)]
+    clients = [await portal.add_client(name) for name in names]
+
+    async def read() -> list[str]:
+        first = (await portal.get("/admin")).text
+        assert '/admin/events"' in first
+        assert "Primeros clientes" not in first
+        after = re.search(r"/admin\?after=(\w+)", first)
+        assert after, first
+        second = (await portal.get(f"/admin?after={after[1]}")).text
+        assert f'/admin/events?after={after[1]}"' in second
+        assert "Más clientes" not in second
+        return re.findall(r">(Cliente \d\d)</a>", first) + re.findall(r">(Cliente \d\d)</a>", second)
+
+    newest_first = [*reversed(names)]
+    assert await read() == newest_first
+    # With the scheduler's overview too, to which those are added that were made since.
+    await keep_overview(
+        [*reversed(clients[:-1])],
+        {},
+        read_at=clients[-1].created_at,
+        database=portal.database,
+        settings=portal.settings,
+        cipher=portal.cipher,
+    )
+    assert await read() == newest_first
+    assert (await portal.get("/admin?after=nobody")).status_code == 404
