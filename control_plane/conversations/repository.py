@@ -13,7 +13,7 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from control_plane.conversations.models import Chat, ChatStatus, Message
 from control_plane.database import Database, Document
-from tenant_runner.contract import MessageChanged, MessageRecorded, ThreadChanged
+from tenant_runner.contract import MessageAcknowledged, MessageChanged, MessageRecorded, ThreadChanged
 
 # An acknowledgement only ever goes forward; what was given up may still turn out to have arrived.
 ACK_ORDER = ("pending", "unknown", "failed", "server", "delivered", "read")
@@ -21,7 +21,7 @@ WAITING = "waiting_for_human"
 EMOJI_CHARS = 32
 DUPLICATE_KEY = 11_000
 # A cleanup deletes so many messages at once, then rests for as long as that took: everybody else has their turn.
-DELETED_AT_ONCE = 1_000
+DELETED_AT_ONCE = 200
 LONGEST_REST_S = 1.0
 
 
@@ -131,10 +131,19 @@ class Conversations:
                 values = {name: value for name, value in known.items() if value is not None}
                 await self._messages.update_one(kept, {"$set": {**values, **outcome, "changed": True}})
 
-    async def acknowledge(self, message_id: str, ack: str) -> None:
-        """Move a message's acknowledgement forward."""
-        behind: list[str | None] = [None, *ACK_ORDER[: ACK_ORDER.index(ack)]]
-        await self._messages.update_one({**self._key(message_id), "ack": {"$in": behind}}, {"$set": {"ack": ack}})
+    async def acknowledge(self, acknowledged: Sequence[MessageAcknowledged]) -> None:
+        """Move messages' acknowledgements forward."""
+        furthest: dict[str, int] = {}
+        for each in acknowledged:
+            furthest[each.message_id] = max(furthest.get(each.message_id, 0), ACK_ORDER.index(each.ack))
+        updates = [
+            UpdateOne(
+                {**self._key(message_id), "ack": {"$in": [None, *ACK_ORDER[:rank]]}}, {"$set": {"ack": ACK_ORDER[rank]}}
+            )
+            for message_id, rank in furthest.items()
+        ]
+        if updates:
+            await self._messages.bulk_write(updates, ordered=False)
 
     async def set_thread(self, thread: ThreadChanged) -> None:
         """Store the assistant's thread of a chat; one that was forgotten is removed."""

@@ -36,7 +36,7 @@ router = portal_router()
 HERE = "clients"
 
 
-PAGE_SIZE = 50
+PAGE_SIZE = 25
 
 
 @dataclass(frozen=True)

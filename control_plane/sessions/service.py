@@ -176,6 +176,7 @@ async def _apply(events: Sequence[Event], *, session: ClientSession, conversatio
     """Messages first, all at once: whatever else is told of one comes after it was recorded."""
     recorded = [(event.payload, event.sequence) for event in events if isinstance(event.payload, MessageRecorded)]
     await conversations.record(recorded)
+    await conversations.acknowledge([e.payload for e in events if isinstance(e.payload, MessageAcknowledged)])
     for event in events:
         await _apply_one(event, session=session, conversations=conversations)
 
@@ -184,8 +185,6 @@ async def _apply_one(event: Event, *, session: ClientSession, conversations: Con
     match event.payload:
         case MessageChanged() as change:
             await conversations.change(change)
-        case MessageAcknowledged(message_id=message_id, ack=ack):
-            await conversations.acknowledge(message_id, ack)
         case ThreadChanged() as thread:
             await conversations.set_thread(thread)
         case ConversationStatusChanged(chat_id=None, status=status):

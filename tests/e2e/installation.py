@@ -184,6 +184,11 @@ class Installation:
         """The bubblewrap processes of a client, supervisord's child first; none without walls."""
         return [process for process in self._processes_of(client_id) if process.name() == "bwrap"]
 
+    def tree(self, client_id: str) -> list[psutil.Process]:
+        """All processes of a client: supervisord's child and everything below it."""
+        top = (self.walls(client_id) or [runner for runner in [self.runner(client_id)] if runner])[:1]
+        return [process for root in top for process in (root, *root.children(recursive=True))]
+
     def _processes_of(self, client_id: str) -> list[psutil.Process]:
         found = []
         for process in self.processes():

@@ -8,6 +8,7 @@ import httpx2
 from tests.e2e.conftest import CreateTenant
 from tests.e2e.installation import Installation
 from tests.e2e.tenant import make_number
+from tests.guard.bounds import PROCESSES_PER_CLIENT
 
 
 async def test_one_customer_of_two_clients_gets_each_ones_own_answer(
@@ -31,6 +32,10 @@ async def test_one_customer_of_two_clients_gets_each_ones_own_answer(
     assert installation.browsers(first.id)
     assert installation.browsers(second.id)
     assert not {p.pid for p in installation.browsers(first.id)} & {p.pid for p in installation.browsers(second.id)}
+
+    # As many processes as a client may have, and no more (tests/guard has the other bounds).
+    for tenant in (first, second):
+        assert len(installation.tree(tenant.id)) <= PROCESSES_PER_CLIENT, installation.tree(tenant.id)
 
     # Two keys at the provider, each with a conversation of its own.
     for tenant in (first, second):

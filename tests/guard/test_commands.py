@@ -1,0 +1,121 @@
+"""How often the database is asked for a page, and that it does not depend on how many clients there are."""
+
+import functools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+
+import httpx2
+import pytest
+from pymongo import AsyncMongoClient, monitoring
+
+import control_plane.database
+from control_plane.clients.models import Client
+from control_plane.clients.repository import Clients
+from control_plane.database import Database
+from control_plane.portal.overview import keep_overview
+from control_plane.sessions.repository import Sessions
+from control_plane.settings import Settings
+from tenant_runner.contract import MAX_EVENTS_PER_DELIVERY, SessionReason
+from tests.control_plane.portal.site import Site as Portal
+from tests.control_plane.site import AUTOMATIC, Site, event, message, open_site
+from tests.guard.bounds import COMMANDS
+
+CHAT = "5491122223333@c.us"
+UNCOUNTED = {"hello", "ping", "saslStart", "saslContinue", "endSessions", "createIndexes", "listIndexes"}
+FEW, MANY = 3, 30
+
+
+class Counter(monitoring.CommandListener):
+    """Counts what a driver asks."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None:
+        if event.command_name not in UNCOUNTED:
+            self.asked.append(f"{event.command_name} {event.command.get(event.command_name)}")
+
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
+        pass
+
+    def failed(self, event: monitoring.CommandFailedEvent) -> None:
+        pass
+
+
+@pytest.fixture
+async def counter(monkeypatch: pytest.MonkeyPatch) -> Counter:
+    counter = Counter()
+    counted = functools.partial(AsyncMongoClient, event_listeners=[counter])
+    monkeypatch.setattr(control_plane.database, "AsyncMongoClient", counted)
+    return counter
+
+
+@pytest.fixture
+async def site(counter: Counter, settings: Settings, database: Database) -> AsyncIterator[Site]:
+    async with open_site(settings, database) as running:
+        yield running
+
+
+async def test_what_is_asked_of_the_database_is_bounded_and_the_same_for_few_clients_and_for_many(
+    site: Site, counter: Counter
+) -> None:
+    portal = Portal(str(site.visitor.base_url), site.settings, site.database)
+    await site.database["accounts"].delete_many({})
+    await portal.enter()
+    clients = [await portal.add_client(f"Cliente {number}") for number in range(FEW)]
+    async with portal.browser:
+        few = await count_all(site, portal, clients[0], counter)
+        clients += [await portal.add_client(f"Cliente {number}") for number in range(FEW, MANY)]
+        for client in clients:
+            await portal.report(client, SessionReason.CONNECTED)
+        many = await count_all(site, portal, clients[1], counter)
+    assert many == few
+    assert few.keys() == COMMANDS.keys()
+
+
+async def count_all(site: Site, portal: Portal, client: Client, counter: Counter) -> dict[str, int]:
+    """Commands by what is asked."""
+    runner, portal_client = site.runner(client), portal.browser
+    await runner.deliver(message(1, f"{client.id}-first", chat_id=CHAT))
+    await keep_overview_now(site)
+    ids = [f"{client.id}-{number}" for number in range(MAX_EVENTS_PER_DELIVERY)]
+    messages = [message(number, message_id, chat_id=CHAT) for number, message_id in enumerate(ids, start=2)]
+    acknowledged = [
+        event(number, event="message.ack", message_id=message_id, chat_id=CHAT, ack="read")
+        for number, message_id in enumerate(ids, start=2 + len(ids))
+    ]
+    new = {"name": "Uno más", "email": "ana@example.com", "assistant": AUTOMATIC}
+    asks: dict[str, Callable[[], Awaitable[httpx2.Response]]] = {
+        "POST /api/admin/clients": lambda: site.api.post("/api/admin/clients", json=new),
+        "a heartbeat": runner.deliver,
+        "200 messages in one delivery": lambda: runner.deliver(*messages),
+        "200 acknowledgements in one delivery": lambda: runner.deliver(*acknowledged),
+    }
+    for what in COMMANDS:
+        if what.startswith("GET "):
+            path = what.removeprefix("GET ").format(client=client.id, chat=CHAT.replace("@", "%40"), slug=client.slug)
+            asks[what] = functools.partial((site.api if path.startswith("/api/admin") else portal_client).get, path)
+    # The first visit, and a key's first use, are noted.
+    await portal_client.get("/admin")
+    await site.api.get("/api/admin/clients")
+    counts = {}
+    for what, ask in asks.items():
+        counter.asked.clear()
+        answer = await ask()
+        assert answer.status_code in (200, 201), f"{what}: {answer.status_code}"
+        counts[what] = len(counter.asked)
+        assert counts[what] <= COMMANDS[what], f"{what}: {counter.asked}"
+    return counts
+
+
+async def keep_overview_now(site: Site) -> None:
+    """As the scheduler does."""
+    clients, sessions = await Clients(site.database).list(), await Sessions(site.database).list()
+    await keep_overview(
+        clients,
+        sessions,
+        read_at=datetime.now(UTC),
+        database=site.database,
+        settings=site.settings,
+        cipher=site.cipher,
+    )
