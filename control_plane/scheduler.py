@@ -114,7 +114,12 @@ async def tell_walls(context: Context) -> None:
     """Once: what the portal says of the runners' isolation."""
     if not context.has_told_walls:
         walls = context.walls
-        told = Isolation(level=walls.level, is_enough=walls.is_enough, reason=walls.reason)
+        told = Isolation(
+            level=walls.level,
+            is_enough=walls.is_enough,
+            reason=walls.reason,
+            unlimited_reason=walls.limits.reason,
+        )
         await set_isolation(told, database=context.database)
         context.has_told_walls = True
 

@@ -82,6 +82,7 @@ class Settings(BaseSettings):
     send_gap_s: float = Field(default=1.0, ge=0)
     typing_s: float = Field(default=3.0, ge=0)
     memory_limit_mb: int = Field(default=1_500, ge=0)
+    memory_hard_limit_mb: int | None = Field(default=None, ge=0)
     whatsapp_web_version: str | None = None
 
     # Mail
@@ -134,6 +135,8 @@ class Settings(BaseSettings):
         names = [environment.name for environment in self.all_environments]
         if len(names) != len(set(names)):
             raise ValueError("FLAME_ENVIRONMENTS: every environment needs a name of its own")
+        if self.hard_memory_limit_mb and self.hard_memory_limit_mb <= self.memory_limit_mb:
+            raise ValueError("FLAME_MEMORY_HARD_LIMIT_MB must be greater than FLAME_MEMORY_LIMIT_MB, or 0")
         if self.encryption_keys and self.encryption_keys_file:
             raise ValueError("the keys are in FLAME_ENCRYPTION_KEYS or in FLAME_ENCRYPTION_KEYS_FILE, not in both")
         return self
@@ -198,6 +201,11 @@ class Settings(BaseSettings):
     def start_places(self) -> int:
         """How many browsers may start at once: as many as there are processor cores, at least two, unless set."""
         return self.parallel_starts or max(2, len(os.sched_getaffinity(0)))
+
+    @property
+    def hard_memory_limit_mb(self) -> int:
+        """The most that a runner's processes may take: twice what a browser is recycled for, unless set; 0 is any."""
+        return 2 * self.memory_limit_mb if self.memory_hard_limit_mb is None else self.memory_hard_limit_mb
 
     def environment(self, name: str) -> Environment | None:
         """The environment of that name; None if the installation no longer has it.

@@ -23,6 +23,7 @@ from pathlib import Path
 import psutil
 
 HOME = Path.cwd()
+sys.path.append(str(HOME))
 VAR = HOME / "var"
 CONFIGURATION = HOME / "supervisord.conf"
 SOCKET = VAR / "supervisor" / "supervisor.sock"
@@ -319,6 +320,9 @@ def main() -> None:
             raise CannotStart(f"port {port} is taken by another program. Choose another: {name}={port + 1000}")
     write_settings(settings)
 
+    from control_plane.runners.launchers.memory_limit import claim_group, remove_groups
+
+    claim_group()
     platform = Platform(configuration, environment)
     try:
         if embedded:
@@ -358,6 +362,7 @@ def main() -> None:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         platform.stop()
+        remove_groups(VAR)
     say("· stopped")
 
 

@@ -77,6 +77,7 @@ class ClientList:
             "rows": rows,
             "totals": overview.totals,
             "walls": explain_isolation(isolation),
+            "unlimited_reason": isolation.unlimited_reason if isolation else "",
             "here_page": f"?after={self.after}" if self.after else "",
             "next_page": f"/admin?after={ids[-1]}" if more else None,
             "first_page": "/admin" if self.after else None,

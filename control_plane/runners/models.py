@@ -43,6 +43,7 @@ class Isolation(BaseModel):
     Attributes:
         is_enough: False when the settings allow no runner behind these walls.
         reason: why they are not the strongest, for operators; empty when they are.
+        unlimited_reason: why their memory has no hard limit though the settings want one; empty when it has.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -50,6 +51,7 @@ class Isolation(BaseModel):
     level: Level
     is_enough: bool = True
     reason: str = ""
+    unlimited_reason: str = ""
 
 
 class Runner(BaseModel):
@@ -64,6 +66,8 @@ class Runner(BaseModel):
         run: the process that was seen last; another one that nobody asked for means a crash.
         brake: counts crashes, and holds what crashes again and again.
         silent_restarts: restarts in a row because the process did not answer.
+        memory_kills: how many of its processes the kernel had ended for want of memory at the last look.
+        memory_killed_at: when that was seen last.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -78,3 +82,5 @@ class Runner(BaseModel):
     run: str | None = None
     brake: Brake = Brake()
     silent_restarts: int = 0
+    memory_kills: int = 0
+    memory_killed_at: datetime | None = None

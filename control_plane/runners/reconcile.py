@@ -45,9 +45,12 @@ DELETION_RETRY = timedelta(seconds=30)
 # A pass waits so long for what it began; what takes longer goes on beside the next passes.
 PASS_S = 1.0
 
+# So long it is shown that the kernel ended a process for want of memory.
+MEMORY_KILL_SHOWN = timedelta(hours=1)
+
 PRESENT = UP | {ProcessState.STOPPING}
 # Nothing of the past counts after a person's word.
-AFRESH: dict[str, Any] = {"run": None, "brake": Brake(), "silent_restarts": 0}
+AFRESH: dict[str, Any] = {"run": None, "brake": Brake(), "silent_restarts": 0, "memory_killed_at": None}
 
 
 @dataclass
@@ -176,7 +179,7 @@ class Reconciler:
                 continue
             try:
                 self._write_credentials(client)
-                specs.append(RunnerSpec(client.id, client.port))
+                specs.append(RunnerSpec(client.id, client.port, self._hard_limit_mb(client)))
             except CannotDecrypt as error:
                 problems[client.id] = error.detail
             except OSError as error:
@@ -206,13 +209,14 @@ class Reconciler:
             return
         runner = await self._judge(runner, seen, now)
         if runner.brake.is_on(now):
-            await self._hold(runner, seen)
+            await self._hold(runner, seen, self._tell_memory(client, runner, now))
         elif seen.state is ProcessState.RUNNING:
             await self._watch(client, runner, seen, heard.at if heard else None, now)
         elif seen.state in (ProcessState.STARTING, ProcessState.STOPPING, ProcessState.BACKOFF):
             self.is_unsettled = True
             dying = seen.state is ProcessState.BACKOFF
             message = "its process ended by itself; it is being started again" if dying else None
+            message = self._tell_memory(client, runner, now) or message
             await self.runners.show(runner, RunnerState.STARTING, message)
         else:
             await self._start(client, runner)
@@ -267,17 +271,36 @@ class Reconciler:
             brake = brake.tried()
         if seen.started_at is not None:
             brake = brake.ran(seen.started_at, now)
-        return await self.runners.remember(runner, run=seen.run, brake=brake)
+        killed_at = runner.memory_killed_at
+        if seen.memory_kills > runner.memory_kills:
+            killed_at = now
+            facts = {"client_id": runner.client_id, "processes": seen.memory_kills - runner.memory_kills}
+            logger.warning("kernel ended processes for want of memory", extra=facts)
+        return await self.runners.remember(
+            runner, run=seen.run, brake=brake, memory_kills=seen.memory_kills, memory_killed_at=killed_at
+        )
 
-    async def _hold(self, runner: Runner, seen: ObservedRunner) -> None:
+    def _hard_limit_mb(self, client: Client) -> int:
+        """Of all processes of the client; one that may have more before its browser is recycled may have more here."""
+        limit = self.settings.hard_memory_limit_mb
+        return limit and max(limit, 2 * (client.overrides.memory_limit_mb or 0))
+
+    def _tell_memory(self, client: Client, runner: Runner, now: datetime) -> str | None:
+        """That the kernel ended a process of it, while that is news."""
+        if runner.memory_killed_at is None or now - runner.memory_killed_at > MEMORY_KILL_SHOWN:
+            return None
+        return (
+            f"memory ran out at {runner.memory_killed_at:%H:%M:%S} UTC and the kernel ended a process of it; what "
+            f"ended is started again. It may take {self._hard_limit_mb(client)} MB at most (FLAME_MEMORY_HARD_LIMIT_MB)"
+        )
+
+    async def _hold(self, runner: Runner, seen: ObservedRunner, memory: str | None) -> None:
         if seen.state in PRESENT:
             logger.warning("crashing runner is being held", extra={"client_id": runner.client_id})
             await self._stop(runner.client_id)
             runner = await self.runners.remember(runner, run=None)
-        message = (
-            f"its process ended again and again; the next try is at {runner.brake.held_until:%H:%M:%S} UTC. "
-            f"The end of its log says why: var/logs/tenant-{runner.client_id}.log"
-        )
+        why = memory or f"The end of its log says why: var/logs/tenant-{runner.client_id}.log"
+        message = f"its process ended again and again; the next try is at {runner.brake.held_until:%H:%M:%S} UTC. {why}"
         await self.runners.show(runner, RunnerState.CRASH_LOOP, message)
 
     async def _watch(
@@ -290,7 +313,7 @@ class Reconciler:
         if silence <= lost:
             if heard is not None and heard > started:
                 runner = await self.runners.remember(runner, silent_restarts=0)
-            await self.runners.show(runner, RunnerState.RUNNING)
+            await self.runners.show(runner, RunnerState.RUNNING, self._tell_memory(client, runner, now))
             return
         bound = min(lost * SILENCE_FACTOR * 2 ** min(runner.silent_restarts, 8), LONGEST_SILENCE)
         if silence <= bound or now < self._not_before.get(client.id, now):

@@ -12,6 +12,7 @@ import httpx2
 import psutil
 import pytest
 
+from control_plane.runners.launchers.memory_limit import find_parents
 from tests.conftest import wait_for
 from tests.e2e.conftest import CreateTenant
 from tests.e2e.installation import Installation
@@ -135,6 +136,71 @@ async def test_a_kill_leaves_no_browser_and_the_next_runner_is_the_only_one(
     await tenant.wait_until("SCAN_QR_CODE")
     family = [p for p in installation.processes() if tenant.id in p.cmdline() and p.name().startswith("python")]
     assert len(family) == 1
+
+
+GREEDY = """
+import sys, time
+sys.stdin.read()
+taken = []
+while True:
+    taken.append(b"x" * (1 << 20))
+    time.sleep(0.005)
+"""
+
+
+def first_of(directory: Path, *names: str) -> Path:
+    """The file that this version of control groups has."""
+    return next(directory / name for name in names if (directory / name).exists())
+
+
+def memory_group(installation: Installation, process: psutil.Process) -> Path:
+    """The control group that limits a process's memory; skips where the machine allows none."""
+    if reason := isolation(installation)["unlimited_reason"]:
+        pytest.skip(f"this machine refuses memory limits: {reason}")
+    lines = [line.split(":", 2) for line in Path(f"/proc/{process.pid}/cgroup").read_text().splitlines()]
+    found = [parent / line[2].rpartition("/")[2] for line in lines for parent in find_parents()]
+    return next(group for group in found if (group / "cgroup.procs").exists() and group.name.startswith("flame-"))
+
+
+async def test_a_browser_that_wants_more_memory_than_it_may_have_is_ended_and_comes_back(
+    installation: Installation, create_tenant: CreateTenant
+) -> None:
+    tenant = await create_tenant(kind="automatic")
+    await tenant.wait_until("SCAN_QR_CODE")
+    runner, browsers = installation.runner(tenant.id), installation.browsers(tenant.id)
+    assert runner
+    assert browsers
+    since = tenant.session()["since"]
+    group = memory_group(installation, runner)
+    assert group.name.endswith(f"-{tenant.id}")
+    members = {int(line) for line in (group / "cgroup.procs").read_text().split()}
+    assert {process.pid for process in (runner, *browsers)} <= members
+    limit = first_of(group, "memory.max", "memory.limit_in_bytes")
+    before, used = limit.read_text(), first_of(group, "memory.current", "memory.usage_in_bytes").read_text()
+    # Beside the browser, so that it is short of memory as if its page grew without end.
+    greedy = await asyncio.create_subprocess_exec(sys.executable, "-c", GREEDY, stdin=subprocess.PIPE)
+    try:
+        (group / "cgroup.procs").write_text(str(greedy.pid))
+        limit.write_text(used)
+        assert greedy.stdin
+        greedy.stdin.close()
+        # A page that nobody looks at may be the first to go.
+        await wait_for(lambda: tenant.session()["state"] != "SCAN_QR_CODE", what="the end of the page")
+    finally:
+        greedy.kill()
+        await greedy.wait()
+        limit.write_text(before)
+    runners = installation.database()["runners"]
+    await wait_for(
+        lambda: "memory ran out" in ((runners.find_one({"_id": tenant.id}) or {}).get("message") or ""),
+        deadline_s=60,
+        what="the word of it",
+    )
+    await wait_for(
+        lambda: (session := tenant.session())["state"] == "SCAN_QR_CODE" and session["since"] > since,
+        deadline_s=120,
+        what="the next session",
+    )
 
 
 async def test_a_killed_supervisord_leaves_no_runner_and_no_browser(

@@ -1,22 +1,25 @@
 """Where runners can run: one module and one line of `LAUNCHERS` each."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from control_plane.runners.launchers.base import Launcher
 from control_plane.runners.launchers.isolation import Walls, describe_installation, probe
+from control_plane.runners.launchers.memory_limit import probe_limits
 from control_plane.runners.launchers.supervisord import SupervisordLauncher
 from control_plane.settings import REPOSITORY, Settings
 
 
 def probe_walls(settings: Settings) -> Walls:
-    """The walls that this machine and the settings allow; takes a second, since it runs a program behind them."""
+    """The walls that this machine and the settings allow; takes a second or two, since it runs programs behind them."""
     installation = describe_installation(
         data_directory=settings.data_directory,
         repository=REPOSITORY,
         chromium=settings.chromium,
         first_account=settings.first_account,
     )
-    return probe(installation, settings.isolation)
+    walls = probe(installation, settings.isolation)
+    return replace(walls, limits=probe_limits(settings.data_directory, wanted=settings.hard_memory_limit_mb > 0))
 
 
 def _supervisord(settings: Settings, walls: Walls) -> Launcher:

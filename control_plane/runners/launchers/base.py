@@ -36,10 +36,12 @@ class RunnerSpec:
     Attributes:
         client_id: lower-case letters and digits only; no other word of a client ever reaches a launcher.
         number: the client's alone on this machine, 0 to 65,535 (its port): launchers count accounts by it.
+        memory_mb: the most that all its processes may take together, where it can be limited; 0 is no limit.
     """
 
     client_id: str
     number: int = 0
+    memory_mb: int = 0
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class ObservedRunner:
         started_at: when this run started, None if it does not run.
         exit_status: of the last run that ended by itself, None if unknown.
         detail: the launcher's own words for operators.
+        memory_kills: how many of its processes the kernel ended for want of memory; it begins at 0 now and then.
     """
 
     client_id: str
@@ -59,6 +62,7 @@ class ObservedRunner:
     started_at: datetime | None = None
     exit_status: int | None = None
     detail: str = ""
+    memory_kills: int = 0
 
 
 class LauncherError(Exception):

@@ -14,6 +14,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
+from control_plane.runners.launchers.memory_limit import NO_LIMITS, MemoryLimits
+
 logger = logging.getLogger(__name__)
 
 Policy = Literal["strict", "best", "off"]
@@ -82,12 +84,14 @@ class Walls:
     Attributes:
         reason: why they are not the strongest, for operators; empty when they are.
         is_enough: False when the settings do not allow runners behind these.
+        limits: of the clients' memory.
     """
 
     level: Level
     installation: Installation
     reason: str = ""
     is_enough: bool = True
+    limits: MemoryLimits = NO_LIMITS
 
     def wrap(self, command: Sequence[str], directory: Path, account: int) -> tuple[str, ...]:
         """The command line that runs `command` behind the walls.

@@ -24,6 +24,7 @@ from control_plane.runners.launchers.base import (
     RunnerSpec,
 )
 from control_plane.runners.launchers.isolation import Walls
+from control_plane.runners.launchers.memory_limit import NO_LIMITS
 from control_plane.runners.launchers.processes import end_leftovers, run_purge
 from control_plane.runners.launchers.program_file import ANSWERS, CLIENT_ID, name_program, render_program
 from control_plane.runners.launchers.supervisord_rpc import SupervisordFault, SupervisordRpc
@@ -84,7 +85,8 @@ class SupervisordLauncher(Launcher):
         self._purge = tuple(purge_command)
         self._directories = clients_directory or programs_directory
         self._walls = walls
-        self._numbers: dict[str, int] = {}
+        self._limits = NO_LIMITS if walls is None else walls.limits
+        self._specs: dict[str, RunnerSpec] = {}
         self._start_seconds = start_seconds
         self._start_retries = start_retries
         self._stop_seconds = stop_seconds
@@ -104,7 +106,7 @@ class SupervisordLauncher(Launcher):
                 f"this machine does not allow the isolation that the settings demand ({self._walls.reason}). "
                 "docs/isolation.md says what to do; FLAME_ISOLATION=best runs with what there is"
             )
-        self._numbers |= {spec.client_id: spec.number for spec in specs}
+        self._specs |= {spec.client_id: spec for spec in specs}
         if self._known is None:
             await self.list()
         problems: dict[str, LauncherError] = {}
@@ -190,6 +192,7 @@ class SupervisordLauncher(Launcher):
             async with self._configuration:
                 self._restore(client_id, None)
             await self._take_away(client_id)
+            await asyncio.to_thread(self._limits.remove, client_id)
             for log in self._logs.glob(f"{name_program(client_id)}.log*"):
                 log.unlink(missing_ok=True)
         logger.info("runner program was removed", extra={"client_id": client_id})
@@ -225,8 +228,8 @@ class SupervisordLauncher(Launcher):
             if observed.state in (ProcessState.BACKOFF, ProcessState.STOPPING):
                 await self._stop(client_id)
             if self._walls is not None:
-                account = self._walls.account_of(self._numbers.get(client_id, 0))
-                await asyncio.to_thread(self._walls.give, self._directories / client_id, account)
+                await asyncio.to_thread(self._walls.give, self._directories / client_id, self._account_of(client_id))
+            await asyncio.to_thread(self._prepare_limit, client_id)
             try:
                 await self._rpc.call("startProcess", name, False)
             except SupervisordFault as fault:
@@ -236,6 +239,19 @@ class SupervisordLauncher(Launcher):
                     raise LauncherRefused(f"supervisord could not start the process: {fault}") from fault
                 raise LauncherRefused(f"supervisord refuses to start the process: {fault}") from fault
         logger.info("runner was started", extra={"client_id": client_id})
+
+    def _account_of(self, client_id: str) -> int:
+        assert self._walls is not None  # noqa: S101 - only those who have walls ask
+        spec = self._specs.get(client_id)
+        return self._walls.account_of(spec.number if spec else 0)
+
+    def _prepare_limit(self, client_id: str) -> None:
+        """A limit that cannot be set is said and keeps no client from its customers."""
+        try:
+            if spec := self._specs.get(client_id):
+                self._limits.prepare(client_id, spec.memory_mb)
+        except OSError as error:
+            logger.warning("memory limit was not set", extra={"client_id": client_id, "error": str(error)})
 
     async def stop(self, client_id: str) -> None:
         """Ask it to stop, wait until it is gone; supervisord kills its whole group when it takes too long."""
@@ -278,7 +294,7 @@ class SupervisordLauncher(Launcher):
     async def get(self, client_id: str) -> ObservedRunner:
         """One program's state."""
         info = await self._info(client_id)
-        return ObservedRunner(client_id, ProcessState.ABSENT) if info is None else _read(client_id, info)
+        return ObservedRunner(client_id, ProcessState.ABSENT) if info is None else self._read(client_id, info)
 
     async def list(self) -> dict[str, ObservedRunner]:
         """All that supervisord knows, and those of which there is only a file (`absent`).
@@ -300,9 +316,26 @@ class SupervisordLauncher(Launcher):
             self._daemon = daemon
             if ended:
                 logger.warning("runners of an earlier supervisord were ended", extra={"pids": ended})
-        return {i: _read(i, info) for i, info in found.items()} | {
+        return {i: self._read(i, info) for i, info in found.items()} | {
             i: ObservedRunner(i, ProcessState.ABSENT) for i in only_files
         }
+
+    def _read(self, client_id: str, info: Mapping[str, Any]) -> ObservedRunner:
+        state = STATES.get(info["state"], ProcessState.FAILED)
+        runs = info["pid"] != 0
+        ended = info["state"] == ProcessStates.EXITED
+        if ended and info["exitstatus"] not in ANSWERS:
+            # For up to a second, until supervisord looks again and starts it anew.
+            state = ProcessState.BACKOFF
+        return ObservedRunner(
+            client_id,
+            state,
+            run=f"{info['pid']}-{info['start']}" if runs else None,
+            started_at=datetime.fromtimestamp(info["start"], UTC) if runs else None,
+            exit_status=info["exitstatus"] if ended else None,
+            detail=_describe(info),
+            memory_kills=self._limits.count_kills(client_id),
+        )
 
     async def logs(self, client_id: str, max_bytes: int = 16_384) -> str:
         """Read from the file, so that it works with supervisord down."""
@@ -338,8 +371,8 @@ class SupervisordLauncher(Launcher):
     def _render(self, client_id: str) -> str:
         command: tuple[str, ...] = (*self._serve, client_id)
         if self._walls is not None:
-            account = self._walls.account_of(self._numbers.get(client_id, 0))
-            command = self._walls.wrap(command, self._directories / client_id, account)
+            command = self._walls.wrap(command, self._directories / client_id, self._account_of(client_id))
+            command = self._limits.wrap(command, client_id)
         return render_program(
             client_id,
             command=command,
@@ -348,23 +381,6 @@ class SupervisordLauncher(Launcher):
             start_retries=self._start_retries,
             stop_seconds=self._stop_seconds,
         )
-
-
-def _read(client_id: str, info: Mapping[str, Any]) -> ObservedRunner:
-    state = STATES.get(info["state"], ProcessState.FAILED)
-    runs = info["pid"] != 0
-    ended = info["state"] == ProcessStates.EXITED
-    if ended and info["exitstatus"] not in ANSWERS:
-        # For up to a second, until supervisord looks again and starts it anew.
-        state = ProcessState.BACKOFF
-    return ObservedRunner(
-        client_id,
-        state,
-        run=f"{info['pid']}-{info['start']}" if runs else None,
-        started_at=datetime.fromtimestamp(info["start"], UTC) if runs else None,
-        exit_status=info["exitstatus"] if ended else None,
-        detail=_describe(info),
-    )
 
 
 def _describe(info: Mapping[str, Any]) -> str:

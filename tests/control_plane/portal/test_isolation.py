@@ -30,7 +30,19 @@ async def test_weak_walls_are_a_warning_with_what_to_do(portal: Site, isolation:
 @pytest.mark.parametrize("level", [Level.ACCOUNT, Level.BUBBLEWRAP])
 async def test_the_strongest_walls_are_no_news(portal: Site, level: Level) -> None:
     await set_isolation(Isolation(level=level), database=portal.database)
-    assert "data-isolation" not in (await portal.get("/admin")).text
+    page = (await portal.get("/admin")).text
+    assert "data-isolation" not in page
+    assert "data-unlimited" not in page
+
+
+async def test_memory_without_a_hard_limit_is_told_and_is_no_alarm(portal: Site) -> None:
+    reason = "this process may give memory limits to nobody"
+    await set_isolation(Isolation(level=Level.ACCOUNT, unlimited_reason=reason), database=portal.database)
+    page = (await portal.get("/admin")).text
+    assert "data-isolation" not in page
+    assert "no tiene límite fijo" in page
+    assert reason in page
+    assert 'role="alert"' not in page
 
 
 async def test_before_the_scheduler_said_anything_there_is_no_warning(portal: Site) -> None:

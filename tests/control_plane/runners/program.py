@@ -28,6 +28,10 @@ def serve(directory: Path, client_id: str) -> None:
     if behaviour.startswith("crash after "):
         time.sleep(float(behaviour.removeprefix("crash after ")))
         os.kill(os.getpid(), signal.SIGKILL)
+    if behaviour.startswith("take "):
+        time.sleep(0.3)
+        taken = b"x" * (int(behaviour.removeprefix("take ")) << 20)
+        sys.stdout.write(f"took {len(taken)} bytes\n")
     if behaviour.startswith("listen "):
         answer(int(behaviour.removeprefix("listen ")), client_id)
     while True:

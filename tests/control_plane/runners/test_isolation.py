@@ -44,7 +44,8 @@ def build_walls(data_directory: Path, *, level: Level | None = None) -> Walls:
 class Walled:
     """A client `acme` behind its walls, another client and the platform's own files beside it."""
 
-    def __init__(self, supervisord: Supervisord, walls: Walls) -> None:
+    def __init__(self, supervisord: Supervisord, walls: Walls, *, memory_mb: int = 0) -> None:
+        self.spec = dataclasses.replace(ACME, memory_mb=memory_mb)
         self.supervisord = supervisord
         self.walls = walls
         self.clients = supervisord.home / "clients"
@@ -67,7 +68,7 @@ class Walled:
     async def start(self, *attempts: tuple[str, object]) -> dict[str, str]:
         """Start it and wait for what it says of its attempts."""
         write_private(self.own / "attempts.json", json.dumps([(kind, str(target)) for kind, target in attempts]))
-        assert await self.launcher.ensure([ACME]) == {}
+        assert await self.launcher.ensure([self.spec]) == {}
         await self.launcher.start("acme")
         report = self.own / "report.json"
         try:
