@@ -128,15 +128,21 @@ INDEXES: dict[str, list[IndexModel]] = {
     ],
 }
 
+# Those of older versions that no query uses any more, by name.
+RETIRED_INDEXES = {"client_messages": ("client_id_1_message_id_1", "client_id_1_chat_id_1_sent_at_-1")}
+
 
 async def ensure_indexes(database: Database) -> None:
-    """Make the indexes that are not there yet; safe to repeat.
+    """Make the indexes that are not there yet, then drop the retired ones; safe to repeat.
 
     Raises:
         PyMongoError: the server is down, or an index contradicts what is stored.
     """
     for collection, indexes in INDEXES.items():
         await database[collection].create_indexes(indexes)
+    for collection, names in RETIRED_INDEXES.items():
+        for name in (await database[collection].index_information()).keys() & set(names):
+            await database[collection].drop_index(name)
 
 
 async def ensure_indexes_in_time(database: Database) -> None:

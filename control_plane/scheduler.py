@@ -38,6 +38,7 @@ from control_plane.runners.repository import Runners, set_isolation
 from control_plane.security import Cipher, open_cipher
 from control_plane.sessions.repository import Sessions
 from control_plane.settings import Settings
+from control_plane.upgrades import upgrade
 from tenant_runner.contract import PurgeReport, PurgeRequest, SessionReason, SessionState
 
 logger = logging.getLogger(__name__)
@@ -63,6 +64,7 @@ class Context:
     seen: object = field(default=None)
     reconciled_at: float = field(default=float("-inf"))
     has_told_walls: bool = field(default=False)
+    has_upgraded: bool = field(default=False)
 
     def __post_init__(self) -> None:
         self.reconciler = Reconciler(
@@ -108,6 +110,13 @@ async def reconcile_runners(context: Context) -> None:
             settings=context.settings,
             cipher=context.cipher,
         )
+
+
+async def upgrade_data(context: Context) -> None:
+    """Once: what an older version's data lacks."""
+    if not context.has_upgraded:
+        await upgrade(context.database)
+        context.has_upgraded = True
 
 
 async def tell_walls(context: Context) -> None:
@@ -178,6 +187,7 @@ class Job:
 
 JOBS = (
     Job("reconcile runners", LOOK_S, reconcile_runners),
+    Job("upgrade data", LOOK_S, upgrade_data),
     Job("tell isolation", LOOK_S, tell_walls),
     Job("deliver mail", 2.0, deliver_mail),
     Job("clean up", LOOK_S, clean_up),

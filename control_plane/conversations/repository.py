@@ -107,6 +107,25 @@ class Conversations:
         ]
         await self._chats.bulk_write(updates, ordered=False)
 
+    async def enlist_stored(self) -> None:
+        """Have the list of chats know every message that is stored."""
+        pipeline: list[Document] = [
+            {"$match": {"client_id": self.client_id}},
+            # In the order of an index.
+            {"$sort": {"client_id": ASCENDING, "chat_id": ASCENDING, "sent_at": DESCENDING, "sequence": DESCENDING}},
+            {
+                "$group": {
+                    "_id": "$chat_id",
+                    "newest": {"$first": "$$ROOT"},
+                    "contact_name": {"$max": "$contact_name"},
+                    "contact_phone": {"$max": "$contact_phone"},
+                }
+            },
+        ]
+        async for group in await self._messages.aggregate(pipeline):
+            contact = {name: group[name] for name in ("contact_name", "contact_phone")}
+            await self.enlist([{**group["newest"], **contact}])
+
     async def change(self, change: MessageChanged) -> None:
         """Store what happened to a message; of one that is not there any more nothing is kept."""
         key = self._key(change.message_id)
