@@ -314,7 +314,7 @@ async def measure_cleanup(site: Site, big: Client, *, quiet_s: float, longest_s:
         is_whole, deleted = True, 0
         try:
             async with asyncio.timeout(longest_s):
-                deleted, _ = await Conversations(site.database, big.id).delete_before(cutoff)
+                deleted = await Conversations(site.database, big.id).delete_before(cutoff)
         except TimeoutError:
             is_whole = False
         seconds = time.monotonic() - began

@@ -244,20 +244,28 @@ class Conversations:
 
     # ------------------------------------------------------------------------------------------ cleanup
 
-    async def delete_before(self, cutoff: datetime) -> tuple[int, int]:
-        """Delete what is older, chat by chat and some messages at a time; returns how many messages and threads."""
+    async def delete_threads_before(self, cutoff: datetime) -> int:
+        """Delete threads that were last used before; returns how many."""
+        query = {"client_id": self.client_id, "last_activity_at": {"$lt": cutoff}}
+        return (await self._threads.delete_many(query)).deleted_count
+
+    async def delete_before(self, cutoff: datetime) -> int:
+        """Delete messages that are older, chat by chat and some at a time, and what is left of their chats.
+
+        Returns:
+            How many messages.
+        """
         messages = 0
         for chat_id in await self._list_chat_ids():
             messages += await self._delete_messages_before(cutoff, {"chat_id": chat_id})
         # Those of chats that are in no list: recorded before there was one, or told of at this moment.
         messages += await self._delete_messages_before(cutoff, {})
         await self._chats.delete_many({"client_id": self.client_id, "newest.at": {"$lt": cutoff}})
-        threads = await self._threads.delete_many({"client_id": self.client_id, "last_activity_at": {"$lt": cutoff}})
         past = {"client_id": self.client_id, "at": {"$lt": cutoff}}
         await self._statuses.delete_many({**past, "status": "automatic"})
         # Nobody can look at a chat of which nothing is left.
         await self._statuses.delete_many({**past, "status": WAITING, "chat_id": {"$nin": await self._list_chat_ids()}})
-        return messages, threads.deleted_count
+        return messages
 
     async def _list_chat_ids(self) -> list[str]:
         cursor = self._chats.find({"client_id": self.client_id}, {"chat_id": 1})

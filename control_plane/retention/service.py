@@ -110,6 +110,9 @@ async def _clean(client: Client, cutoff: datetime, *, database: Database, purge:
     """One client; what was deleted, and what went wrong in plain words."""
     failure = None
     report = PurgeReport()
+    conversations = Conversations(database, client.id)
+    # Before the runner tells us that it forgot them, which would take them out of the count.
+    threads = await conversations.delete_threads_before(cutoff)
     try:
         # The runner first: it alone knows which conversations at the provider are past their time.
         report = await purge(client, cutoff)
@@ -119,7 +122,7 @@ async def _clean(client: Client, cutoff: datetime, *, database: Database, purge:
         # Whatever happened to one client, the others' data is still due.
         failure = f"the runner could not clean up: {error}"
         logger.warning("purge failed", extra={"client_id": client.id, "error": type(error).__name__})
-    messages, threads = await Conversations(database, client.id).delete_before(cutoff)
+    messages = await conversations.delete_before(cutoff)
     counts = Counts(
         messages=messages,
         threads=threads,
