@@ -114,6 +114,19 @@ async def test_the_attempts_were_real(outcomes: dict[str, str]) -> None:
     assert outcomes["uid"] != "0"
 
 
+async def test_behind_the_walls_a_runner_is_as_small_as_outside(
+    installation: Installation, create_tenant: CreateTenant
+) -> None:
+    need_walls(installation)
+    tenant = await create_tenant(kind="automatic")
+    await tenant.wait_until("SCAN_QR_CODE")
+    runner = installation.runner(tenant.id)
+    assert runner
+    [driver] = [process for process in runner.children() if "run-driver" in process.cmdline()]
+    assert "--optimize-for-size" in driver.cmdline()
+    assert driver.environ()["MALLOC_ARENA_MAX"] == "1"
+
+
 @pytest.mark.parametrize("victim", ["runner", "walls"])
 async def test_a_kill_leaves_no_browser_and_the_next_runner_is_the_only_one(
     installation: Installation, create_tenant: CreateTenant, victim: str

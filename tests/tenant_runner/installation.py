@@ -18,7 +18,7 @@ from tests.conftest import find_free_port, wait_for
 from tests.tenant_runner.control_plane import FakeControlPlane
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-CHROMIUM = Path("/usr/bin/chromium")
+CHROMIUM = Path(os.environ.get("FLAME_CHROMIUM") or "/usr/bin/chromium")
 
 
 class Sandbox:

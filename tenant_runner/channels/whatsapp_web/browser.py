@@ -13,25 +13,12 @@ from pathlib import Path
 import psutil
 from playwright.async_api import BrowserContext, Error, Page, Playwright, Route, async_playwright
 
+from tenant_runner.channels.whatsapp_web.command_line import DRIVER, build_arguments
+
 logger = logging.getLogger(__name__)
 
 CLOSE_S = 4.0
 LEFTOVER_GRACE_S = 3.0
-DISK_CACHE_BYTES = 33_554_432
-
-ARGUMENTS = (
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--no-first-run",
-    "--no-default-browser-check",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-breakpad",
-    "--mute-audio",
-    f"--disk-cache-size={DISK_CACHE_BYTES}",
-    "--media-cache-size=1",
-)
 
 
 class ProfileInUse(Exception):
@@ -59,6 +46,8 @@ class Browser:
             playwright.async_api.Error: the browser did not start.
         """
         await asyncio.to_thread(_prepare, profile)
+        # Playwright knows no other way to be told.
+        os.environ.setdefault("PLAYWRIGHT_NODEJS_PATH", str(DRIVER))
         playwright = await async_playwright().start()
         try:
             context = await playwright.chromium.launch_persistent_context(
@@ -66,7 +55,7 @@ class Browser:
                 executable_path=chromium,
                 headless=True,
                 chromium_sandbox=await asyncio.to_thread(can_sandbox),
-                args=[*ARGUMENTS, *arguments],
+                args=build_arguments(arguments),
                 bypass_csp=True,
                 service_workers="allow" if service_workers else "block",
                 viewport={"width": 1280, "height": 800},
