@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-import re
 import socket
 import subprocess
 from collections.abc import Callable
@@ -11,9 +10,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import psutil
-from playwright.async_api import BrowserContext, Error, Page, Playwright, Route, async_playwright
 
-from tenant_runner.channels.whatsapp_web.command_line import DRIVER, build_arguments
+from tenant_runner.channels.whatsapp_web.chromium import Chromium
+from tenant_runner.channels.whatsapp_web.command_line import build_arguments
+from tenant_runner.channels.whatsapp_web.devtools import BrowserError
+from tenant_runner.channels.whatsapp_web.tab import Tab
 
 logger = logging.getLogger(__name__)
 
@@ -26,14 +27,16 @@ class ProfileInUse(Exception):
 
 
 class Browser:
-    """A running Chromium with its one page."""
+    """A running Chromium with its one page.
 
-    def __init__(self, playwright: Playwright, context: BrowserContext, profile: Path) -> None:
-        self._playwright = playwright
-        self._context = context
+    Attributes:
+        lost: set when the page or the browser ended, whatever the reason.
+    """
+
+    def __init__(self, chromium: Chromium, profile: Path, lost: asyncio.Event) -> None:
+        self._chromium = chromium
         self._profile = profile
-        self.lost = asyncio.Event()
-        context.on("close", lambda _: self.lost.set())
+        self.lost = lost
 
     @classmethod
     async def open(
@@ -41,80 +44,71 @@ class Browser:
     ) -> "Browser":
         """Start Chromium on the profile, after ending what a killed runner may have left of it.
 
+        Args:
+            chromium: path of the program, None for the first that is installed.
+            arguments: of the command line, beside ours.
+            service_workers: False has everything loaded past those that the profile keeps, and no new ones.
+
         Raises:
             ProfileInUse: a living process on this machine or another holds the profile.
-            playwright.async_api.Error: the browser did not start.
+            BrowserError: the browser did not start.
         """
         await asyncio.to_thread(_prepare, profile)
-        # Playwright knows no other way to be told.
-        os.environ.setdefault("PLAYWRIGHT_NODEJS_PATH", str(DRIVER))
-        playwright = await async_playwright().start()
+        line = build_arguments(arguments, profile=profile, sandbox=await asyncio.to_thread(can_sandbox))
+        lost = asyncio.Event()
+        browser = cls(await Chromium.start(chromium, line, lost.set), profile, lost)
         try:
-            context = await playwright.chromium.launch_persistent_context(
-                profile,
-                executable_path=chromium,
-                headless=True,
-                chromium_sandbox=await asyncio.to_thread(can_sandbox),
-                args=build_arguments(arguments),
-                bypass_csp=True,
-                service_workers="allow" if service_workers else "block",
-                viewport={"width": 1280, "height": 800},
-                handle_sigint=False,
-                handle_sigterm=False,
-                handle_sighup=False,
-            )
+            await browser._open_tab(service_workers=service_workers)
+        except BrowserError as error:
+            words = await browser._chromium.last_words()
+            await browser._end()
+            raise BrowserError(f"the browser did not start ({error}): {words}") from error
         except BaseException:
-            with suppress(Error):
-                await playwright.stop()
-            await asyncio.to_thread(end_leftovers, profile)
+            await browser._end()
             raise
-        return cls(playwright, context, profile)
+        return browser
 
-    async def page(self, *, scripts: tuple[str, ...], events: dict[str, Callable[..., object]]) -> Page:
+    async def _open_tab(self, *, service_workers: bool) -> None:
+        session = self._chromium.connection.session()
+        agent = (await session.call("Browser.getVersion"))["userAgent"]
+        await session.call("Browser.setDownloadBehavior", behavior="deny")
+        target = (await session.call("Target.createTarget", url="about:blank"))["targetId"]
+        name = (await session.call("Target.attachToTarget", targetId=target, flatten=True))["sessionId"]
+        page = self._chromium.connection.session(name)
+        self._tab = await Tab.open(page, on_loss=self.lost.set, agent=agent)
+        session.on("Target.detachedFromTarget", self._detached)
+        self._name = name
+        if not service_workers:
+            await self._tab.refuse_service_workers()
+
+    def _detached(self, event: dict[str, str]) -> None:
+        if event["sessionId"] == self._name:
+            self._tab.lose("the page was closed")
+
+    async def page(self, *, scripts: tuple[str, ...], events: dict[str, Callable[..., object]]) -> Tab:
         """The browser's page, with functions that it may call and scripts that run before each of its documents."""
         for name, function in events.items():
-            await self._context.expose_function(name, function)
+            await self._tab.add_function(name, function)
         for script in scripts:
-            await self._context.add_init_script(script=script)
-        page = self._context.pages[0] if self._context.pages else await self._context.new_page()
-        await self._name_properly(page)
-        page.on("crash", lambda _: self.lost.set())
-        page.on("close", lambda _: self.lost.set())
-        return page
+            await self._tab.add_script(script)
+        return self._tab
 
     async def answer_with(self, url: str, html: str) -> None:
-        """Answer the page's own address with this document; its look for a newer one finds nothing."""
-        address = re.compile(re.escape(url.rstrip("/")) + r"/?(\?.*)?$")
-        updates = re.compile(re.escape(url.rstrip("/")) + r"/check-update\b.*")
-
-        async def answer(route: Route) -> None:
-            if route.request.resource_type == "document":
-                await route.fulfill(status=200, content_type="text/html; charset=utf-8", body=html)
-            else:
-                await route.continue_()
-
-        await self._context.route(address, answer)
-        await self._context.route(updates, lambda route: route.abort())
-
-    async def _name_properly(self, page: Page) -> None:
-        # WhatsApp Web turns browsers away whose name it does not know, and "HeadlessChrome" is one of them.
-        agent = str(await page.evaluate("navigator.userAgent"))
-        if "HeadlessChrome" in agent:
-            devtools = await self._context.new_cdp_session(page)
-            await devtools.send(
-                "Emulation.setUserAgentOverride", {"userAgent": agent.replace("HeadlessChrome", "Chrome")}
-            )
+        """See `Tab.answer_with`."""
+        await self._tab.answer_with(url, html)
 
     async def close(self) -> None:
         """Close politely, so that the profile is written; kill what does not close in time."""
-        with suppress(Error, TimeoutError):
+        with suppress(BrowserError, TimeoutError):
             async with asyncio.timeout(CLOSE_S):
-                await self._context.close()
-        with suppress(Error, TimeoutError):
-            async with asyncio.timeout(CLOSE_S / 2):
-                await self._playwright.stop()
-        await asyncio.to_thread(end_leftovers, self._profile, 0.0)
+                await self._chromium.connection.session().call("Browser.close")
+                await self._chromium.wait()
+        await self._end()
         self.lost.set()
+
+    async def _end(self) -> None:
+        await self._chromium.kill()
+        await asyncio.to_thread(end_leftovers, self._profile, 0.0)
 
 
 def can_sandbox() -> bool:

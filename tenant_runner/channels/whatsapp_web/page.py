@@ -1,6 +1,5 @@
 """The named functions of `bridge.js`, each with a deadline."""
 
-import asyncio
 import base64
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,11 +8,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Error, Page
 from pydantic import BaseModel, ConfigDict, Field
 
 from tenant_runner.channels.base import Ack, ChannelChange, ChannelMessage, MediaGone
 from tenant_runner.channels.whatsapp_web.browser import Browser
+from tenant_runner.channels.whatsapp_web.devtools import BrowserError, BrowserTimeout
+from tenant_runner.channels.whatsapp_web.tab import Tab
 from tenant_runner.contract import MediaFacts
 from tenant_runner.settings import REPOSITORY
 
@@ -129,7 +129,7 @@ def parse_change(raw: dict[str, Any]) -> ChannelChange:
 class WhatsAppPage:
     """WhatsApp Web, loaded. Every call raises `PageBroken` when the page fails it."""
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: Tab) -> None:
         self._page = page
 
     @classmethod
@@ -143,19 +143,18 @@ class WhatsAppPage:
         """
         page = await browser.page(scripts=_scripts(), events={"flameEvent": on_event})
         try:
-            await page.goto(url, wait_until="domcontentloaded", timeout=timeout_s * 1000)
-        except Error as error:
+            await page.goto(url, timeout_s=timeout_s)
+        except BrowserError as error:
             raise PageBroken(_words(error)) from error
         return cls(page)
 
     async def _call(self, name: str, arguments: dict[str, Any] | None = None, *, timeout_s: float = CALL_S) -> Any:
-        script = "([name, given]) => { if (!window.flame) throw new Error('no bridge'); return flame[name](given); }"
+        function = "(name, given) => { if (!window.flame) throw new Error('no bridge'); return flame[name](given); }"
         try:
-            async with asyncio.timeout(timeout_s):
-                return await self._page.evaluate(script, [name, arguments])
-        except TimeoutError as error:
-            raise PageTimeout(f"{name}: no answer in {timeout_s:.0f} s") from error
-        except Error as error:
+            return await self._page.call(function, name, arguments, timeout_s=timeout_s)
+        except BrowserTimeout as error:
+            raise PageTimeout(f"{name}: {error}") from error
+        except BrowserError as error:
             raise PageBroken(f"{name}: {_words(error)}") from error
 
     async def status(self) -> PageStatus:
@@ -169,8 +168,8 @@ class WhatsAppPage:
     async def reload(self) -> None:
         """Load the page again, for an account that is not linked."""
         try:
-            await self._page.reload(wait_until="domcontentloaded", timeout=CALL_S * 1000)
-        except Error as error:
+            await self._page.reload(timeout_s=CALL_S)
+        except BrowserError as error:
             raise PageBroken(_words(error)) from error
 
     async def link_code(self, phone: str) -> str:
@@ -231,6 +230,6 @@ class WhatsAppPage:
         return Missed(items + [parse_change(change) for change in missed["changes"]], len(missed["failed"]))
 
 
-def _words(error: Error) -> str:
-    # The first line has the cause; what follows is the call log with the page's address and script.
-    return error.message.splitlines()[0][:200] if error.message else "unknown"
+def _words(error: BrowserError) -> str:
+    # The first line has the cause; an error of the page's goes on with where it was thrown.
+    return (str(error).splitlines() or ["unknown"])[0][:200]

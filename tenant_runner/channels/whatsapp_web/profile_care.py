@@ -6,9 +6,8 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from playwright.async_api import Error as PlaywrightError
-
 from tenant_runner.channels.whatsapp_web.browser import Browser, ProfileInUse
+from tenant_runner.channels.whatsapp_web.devtools import BrowserError
 from tenant_runner.channels.whatsapp_web.profile_copy import CopyFailed, ProfileCopy
 
 logger = logging.getLogger(__name__)
@@ -53,7 +52,7 @@ class ProfileCare:
             try:
                 async with asyncio.timeout(SPAWN_S):
                     browser = await opening
-            except (ProfileInUse, TimeoutError, PlaywrightError, OSError):
+            except (ProfileInUse, TimeoutError, BrowserError, OSError):
                 return False
             await browser.close()
         return True

@@ -8,13 +8,12 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Error as PlaywrightError
-
 from tenant_runner.channels.base import ChannelListener, ChannelNotReady
 from tenant_runner.channels.snapshot import Snapshot
 from tenant_runner.channels.whatsapp_web.attempts import Attempts
 from tenant_runner.channels.whatsapp_web.browser import Browser, ProfileInUse
 from tenant_runner.channels.whatsapp_web.catch_up import CatchUp
+from tenant_runner.channels.whatsapp_web.devtools import BrowserError
 from tenant_runner.channels.whatsapp_web.inbox import Inbox
 from tenant_runner.channels.whatsapp_web.page import PageBroken, WhatsAppPage
 from tenant_runner.channels.whatsapp_web.profile_care import SPAWN_S, ProfileCare
@@ -185,7 +184,7 @@ class WhatsAppWebSession(PageRequests):
                 page = await WhatsAppPage.open(browser, self._config.url, on_event=self._page_event, timeout_s=PAGE_S)
             except PageBroken as error:
                 raise _Recycle(SessionReason.PAGE_UNREACHABLE, str(error)) from error
-            except PlaywrightError as error:
+            except BrowserError as error:
                 raise _Recycle(SessionReason.BROWSER_FAILED, "the browser ended while it loaded the page") from error
             self._page = page
             self._pulse = Pulse(time.monotonic())
@@ -215,10 +214,10 @@ class WhatsAppWebSession(PageRequests):
         try:
             async with asyncio.timeout(SPAWN_S):
                 browser = await opening
-        except (ProfileInUse, TimeoutError, PlaywrightError, OSError) as error:
+        except (ProfileInUse, TimeoutError, BrowserError, OSError) as error:
             words = str(error).splitlines()[0][:200] if str(error) else "the browser did not start in time"
             phone, arguments = self._watch.linked_phone, self._config.browser_arguments
-            if isinstance(error, PlaywrightError) and await self._care.is_damaged(phone, arguments):
+            if isinstance(error, BrowserError) and await self._care.is_damaged(phone, arguments):
                 raise _Damaged("the browser does not start on its profile") from error
             raise _Recycle(SessionReason.BROWSER_FAILED, words) from error
         self._care.spawned()
