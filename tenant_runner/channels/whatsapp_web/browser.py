@@ -60,9 +60,9 @@ class Browser:
         try:
             await browser._open_tab(service_workers=service_workers)
         except BrowserError as error:
-            words = await browser._chromium.last_words()
+            cause = await browser._chromium.last_words() if lost.is_set() else str(error)
             await browser._end()
-            raise BrowserError(f"the browser did not start ({error}): {words}") from error
+            raise BrowserError(f"the browser did not start: {cause}") from error
         except BaseException:
             await browser._end()
             raise

@@ -25,6 +25,8 @@ SHELL = ("/bin/sh", "-c", 'exec "$@" 3<&0 4>&0 </dev/null', "chromium")
 LAST_WORDS_BYTES = 8192
 END_S = 2.0
 
+# Said with every start where there is no desktop.
+_NOISE = re.compile(r":ERROR:dbus/")
 _CAUSE = re.compile(r"error while loading|:FATAL:|: not found|: Permission denied|cannot execute|No usable sandbox")
 
 
@@ -71,7 +73,8 @@ class Chromium:
         """The line of what it printed that says best why it ended; waits a moment for it to end."""
         with suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(self._listening), END_S)
-        lines = [line.strip() for line in self._words.decode(errors="replace").splitlines() if line.strip()]
+        words = self._words.decode(errors="replace").splitlines()
+        lines = [line.strip() for line in words if line.strip() and not _NOISE.search(line)]
         return next((line for line in lines if _CAUSE.search(line)), lines[-1] if lines else "it said nothing")
 
     async def wait(self) -> None:
