@@ -222,7 +222,7 @@ class Fifty:
 
     async def _show_levels(self) -> None:
         levels: Levels = await asyncio.to_thread(measure, self.installation, self.temporary)
-        each = {kind: levels.by_kind.get(kind, (0, 0, 0.0))[2] for kind in ("browser", "driver", "runner")}
+        each = {kind: levels.by_kind.get(kind, (0, 0, 0.0))[2] for kind in ("browser", "runner")}
         say(f"  settled: {levels}\n  per client: {sum(each.values()) / self.count:.0f} MB {each}")
 
     async def _talk(self, when: str, problems: list[str]) -> None:

@@ -90,7 +90,6 @@ def name_kind(line: list[str]) -> str:
         ("web", "control_plane serve"),
         ("scheduler", "control_plane scheduler"),
         ("database", "secantusd"),
-        ("driver", "run-driver"),
         ("supervisord", "supervis"),
     ):
         if sign in words:

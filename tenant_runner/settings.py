@@ -13,7 +13,7 @@ class RunnerSettings(BaseSettings):
 
     Attributes:
         data_directory: has one directory per client under `clients/`.
-        chromium: path of the browser; None takes the one that Playwright installed.
+        chromium: path of the browser; None takes the first that is installed.
     """
 
     model_config = SettingsConfigDict(env_prefix="FLAME_", env_file=None, extra="ignore", frozen=True)

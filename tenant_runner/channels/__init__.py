@@ -15,7 +15,7 @@ class ChannelEnvironment:
 
     Attributes:
         directory: the client's directory; a channel keeps its files in a part of its own.
-        chromium: path of the browser, None for Playwright's own.
+        chromium: path of the browser, None for the first that is installed.
         linked_phone: digits of the number that was linked when the runner last ran, if any.
         session_version: of the last session that this run of the process told; the channel's are greater.
     """
