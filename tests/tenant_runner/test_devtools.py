@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Container
 from pathlib import Path
 from typing import Any
 
@@ -85,14 +85,15 @@ def renderers() -> list[psutil.Process]:
 
 
 @contextlib.asynccontextmanager
-async def serve(answers: dict[str, tuple[str, str]], delay_s: float = 0.0) -> AsyncIterator[str]:
+async def serve(answers: dict[str, tuple[str, str]], slow: Container[str] = ()) -> AsyncIterator[str]:
     """A small HTTP server: by path, the kind of content and the content."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
-            await asyncio.sleep(delay_s)
-            kind, body = answers.get(head.split()[1], ("text/plain", ""))
+            path = head.split()[1]
+            await asyncio.sleep(3 if path in slow else 0)
+            kind, body = answers.get(path, ("text/plain", ""))
             body = body.replace("AGENT", next(line for line in head.splitlines() if line.lower().startswith("user-ag")))
             writer.write(f"HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\nconnection: close\r\n\r\n{body}".encode())
         writer.close()
@@ -268,9 +269,22 @@ async def test_a_page_that_cannot_be_loaded_is_told_with_the_cause(browser: Brow
     tab = await browser.page(scripts=(), events={})
     with pytest.raises(BrowserError, match="net::ERR_CONNECTION_REFUSED"):
         await tab.goto(f"http://127.0.0.1:{find_free_port()}/")
-    async with serve({}, delay_s=3) as url:
+    async with serve({}, slow={"/"}) as url:
         with pytest.raises(BrowserTimeout):
             await tab.goto(url, timeout_s=1)
+
+
+async def test_a_browser_that_ends_while_it_loads_a_page_is_not_waited_for(browser: Browser, tmp_path: Path) -> None:
+    tab = await browser.page(scripts=(), events={})
+    endless = "<script src='/slow'></script>"
+    async with serve({"/": ("text/html", endless)}, slow={"/slow"}) as url:
+        loading = asyncio.create_task(tab.goto(url, timeout_s=60))
+        await asyncio.sleep(1)
+        assert not loading.done()
+        for process in browsers_of(tmp_path / "profile"):
+            process.kill()
+        with pytest.raises(BrowserError, match="the browser ended"):
+            await asyncio.wait_for(loading, 5)
 
 
 async def test_a_page_is_told_no_headless_browser_and_looks_looked_at(browser: Browser) -> None:

@@ -28,6 +28,7 @@ ARGUMENTS = (
     "--headless",
     "--remote-debugging-pipe",
     "--no-startup-window",
+    "--window-size=1280,800",
     "--hide-scrollbars",
     "--mute-audio",
     # A mouse is there, and a finger is not: pages ask.

@@ -7,7 +7,8 @@ import asyncio
 import json
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -59,20 +60,31 @@ class Connection(asyncio.Protocol):
         """Have a session's events of that name handled; one handler each."""
         self._handlers[session, event] = handler
 
-    def post(self, session: str, method: str, parameters: dict[str, Any]) -> int:
-        """Ask for something without waiting for it; returns the question's number.
+    @contextmanager
+    def expect(self, session: str) -> Iterator[tuple[int, asyncio.Future[dict[str, Any]]]]:
+        """What a session will answer to the question of that number; `BrowserError` when it does not any more."""
+        number, answer = next(self._numbers), asyncio.get_running_loop().create_future()
+        self._waiting[number] = session, answer
+        try:
+            yield number, answer
+        finally:
+            del self._waiting[number]
+            if not answer.cancel() and not answer.cancelled():
+                # Whoever waited may have left for another reason: asyncio complains of errors that nobody looked at.
+                answer.exception()
+
+    def post(self, session: str, method: str, parameters: dict[str, Any], number: int | None = None) -> None:
+        """Ask for something without waiting for it.
 
         Raises:
             BrowserError: the browser ended.
         """
         if not self._open or self._transport is None:
             raise BrowserError("the browser ended")
-        number = next(self._numbers)
-        message = {"id": number, "method": method, "params": parameters}
+        message = {"id": number or next(self._numbers), "method": method, "params": parameters}
         if session:
             message["sessionId"] = session
         self._transport.write(json.dumps(message).encode() + b"\0")
-        return number
 
     async def call(self, session: str, method: str, parameters: dict[str, Any], timeout_s: float) -> dict[str, Any]:
         """Ask for something and wait for the answer; one that comes later than `timeout_s` is dropped.
@@ -81,16 +93,13 @@ class Connection(asyncio.Protocol):
             BrowserTimeout: no answer in time.
             BrowserError: the browser refused, or ended before it answered.
         """
-        answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        number = self.post(session, method, parameters)
-        self._waiting[number] = session, answer
-        try:
-            async with asyncio.timeout(timeout_s):
-                return await answer
-        except TimeoutError as error:
-            raise BrowserTimeout(f"no answer in {timeout_s:.0f} s") from error
-        finally:
-            del self._waiting[number]
+        with self.expect(session) as (number, answer):
+            self.post(session, method, parameters, number)
+            try:
+                async with asyncio.timeout(timeout_s):
+                    return await answer
+            except TimeoutError as error:
+                raise BrowserTimeout(f"no answer in {timeout_s:.0f} s") from error
 
     def forsake(self, session: str | None, cause: str) -> None:
         """Fail everybody who waits for a session that will not answer any more; None for all sessions."""

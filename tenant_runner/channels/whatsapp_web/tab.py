@@ -26,9 +26,8 @@ class Tab:
         self._failure: str | None = None
         self._frame = ""
         self._document = ""
-        self._ready = ""
         self._unreachable = False
-        self._news = asyncio.Event()
+        self._arrival: tuple[str, asyncio.Future[dict[str, Any]]] | None = None
         self._functions: dict[str, Callable[..., object]] = {}
 
     @classmethod
@@ -113,18 +112,18 @@ class Tab:
         await self._load("Page.reload", timeout_s)
 
     async def _load(self, method: str, timeout_s: float, **parameters: Any) -> None:
-        before, self._ready = self._document, ""
-        try:
-            async with asyncio.timeout(timeout_s):
-                answer = await self._call(method, timeout_s, **parameters)
-                if answer.get("errorText"):
-                    raise BrowserError(f"{answer['errorText']} at {parameters['url']}")
-                while self._ready in ("", before):
-                    self._check()
-                    self._news.clear()
-                    await self._news.wait()
-        except TimeoutError as error:
-            raise BrowserTimeout(f"the page was not there in {timeout_s:.0f} s") from error
+        with self._session.connection.expect(self._session.name) as (_, arrival):
+            self._arrival = self._document, arrival
+            try:
+                async with asyncio.timeout(timeout_s):
+                    answer = await self._call(method, timeout_s, **parameters)
+                    if answer.get("errorText"):
+                        raise BrowserError(f"{answer['errorText']} at {parameters['url']}")
+                    await arrival
+            except TimeoutError as error:
+                raise BrowserTimeout(f"the page was not there in {timeout_s:.0f} s") from error
+            finally:
+                self._arrival = None
         if self._unreachable:
             raise BrowserError("the page could not be reached")
 
@@ -170,7 +169,6 @@ class Tab:
         """It will not answer any more."""
         self._failure = cause
         self._session.connection.forsake(self._session.name, cause)
-        self._news.set()
         self._on_loss()
 
     def _navigated(self, event: dict[str, Any]) -> None:
@@ -180,9 +178,11 @@ class Tab:
             self._unreachable = "unreachableUrl" in frame
 
     def _lived(self, event: dict[str, Any]) -> None:
-        if event["name"] == "DOMContentLoaded" and event["frameId"] == self._frame:
-            self._ready = event["loaderId"]
-            self._news.set()
+        if self._arrival is None or event["name"] != "DOMContentLoaded" or event["frameId"] != self._frame:
+            return
+        before, arrival = self._arrival
+        if event["loaderId"] != before and not arrival.done():
+            arrival.set_result({})
 
     def _answer_dialog(self, event: dict[str, Any]) -> None:
         # It may always be left; nobody is there to answer anything else.
