@@ -79,6 +79,12 @@ class Clients:
         """Ports that are owed to a client."""
         return {document["port"] async for document in self._collection.find({}, {"port": 1})}
 
+    async def greatest_port(self, first: int, last: int) -> int | None:
+        """The greatest port from `first` to `last` that is owed to a client; one look at the index."""
+        query = {"port": {"$gte": first, "$lte": last}}
+        document = await self._collection.find_one(query, {"port": 1}, sort=[("port", DESCENDING)])
+        return document["port"] if document else None
+
     async def update(self, client_id: str, changes: dict[str, Any], *, runner_must_know: bool) -> Client | None:
         """Set fields; `runner_must_know` also raises the revision, so that the runner pulls its configuration."""
         update: dict[str, Any] = {"$set": {**changes, "updated_at": datetime.now(UTC)}}

@@ -1,7 +1,7 @@
 """What admins do with clients."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
@@ -159,7 +159,7 @@ async def get_client(client_id: str, *, clients: Clients) -> Client:
 
 
 async def create_client(new: NewClient, *, clients: Clients, cipher: Cipher, settings: Settings) -> Client:
-    """Store a client with the first free port; the reconciler starts its runner.
+    """Store a client with a port that is free; the reconciler starts its runner.
 
     Raises:
         NoFreePort: the range is exhausted (503).
@@ -183,10 +183,8 @@ async def create_client(new: NewClient, *, clients: Clients, cipher: Cipher, set
         "runner_token_encrypted": encrypt_runner_token(token, client_id, cipher),
         "runner_token_hash": hash_token(token),
     }
-    ports: Iterable[int] = range(settings.first_port, settings.last_port + 1)
-    used = await clients.used_ports()
-    for port in ports:
-        if port in used or not is_free(port):
+    async for port in _unused_ports(clients, settings):
+        if not is_free(port):
             continue
         client = Client(**values, port=port)
         try:
@@ -325,6 +323,18 @@ async def check_openai_key(
     if not api_key:
         raise KeyMissing
     return await check_key(api_key, find_environment(environment, settings).openai_base_url)
+
+
+async def _unused_ports(clients: Clients, settings: Settings) -> AsyncIterator[int]:
+    """Ports of the range after the greatest that a client has; at the range's end those that were given back."""
+    first, last = settings.first_port, settings.last_port
+    after = (await clients.greatest_port(first, last) or first - 1) + 1
+    for port in range(after, last + 1):
+        yield port
+    used = await clients.used_ports()
+    for port in range(first, after):
+        if port not in used:
+            yield port
 
 
 async def _changeable(client_id: str, clients: Clients) -> Client:
