@@ -65,11 +65,15 @@ class Mails:
         document = await self._collection.find_one(query, sort=[("created_at", DESCENDING)])
         return _mail(document) if document else None
 
-    async def claim_due(self, now: datetime) -> Mail | None:
-        """Take one mail whose time has come; a claim that is never finished runs out by itself."""
+    async def claim_due(self, now: datetime, *, has_server: bool = True) -> Mail | None:
+        """Take one mail whose time has come; a claim that is never finished runs out by itself.
+
+        Without a server for mail those that wait for one are left alone.
+        """
+        states = [MailState.QUEUED, MailState.SENDING, *([MailState.WAITING_FOR_SMTP] if has_server else [])]
         document = await self._collection.find_one_and_update(
             {
-                "state": {"$in": [MailState.QUEUED, MailState.SENDING, MailState.WAITING_FOR_SMTP]},
+                "state": {"$in": states},
                 "next_attempt_at": {"$lte": now},
             },
             {

@@ -35,7 +35,6 @@ FIRST_DELAY_S = 5.0
 LONGEST_DELAY_S = 3_600.0
 # After a day of tries a person is asked instead.
 GIVE_UP_AFTER = timedelta(hours=24)
-CHECK_FOR_SMTP_S = 30.0
 
 
 async def invite(client: Client, *, mails: Mails) -> Mail:
@@ -87,8 +86,8 @@ async def make_link(account: Account, kind: str, *, accounts: Accounts, settings
 
 async def deliver_due(*, mails: Mails, clients: Clients, accounts: Accounts, settings: Settings) -> int:
     """Send every mail whose time has come; returns how many left. Safe to run twice at once: each is claimed."""
-    sent = 0
-    while (mail := await mails.claim_due(datetime.now(UTC))) is not None:
+    sent, has_server = 0, settings.smtp_host is not None
+    while (mail := await mails.claim_due(datetime.now(UTC), has_server=has_server)) is not None:
         try:
             sent += await _deliver(mail, mails=mails, clients=clients, accounts=accounts, settings=settings)
         except (ValueError, LookupError, TemplateError) as error:
@@ -123,12 +122,7 @@ async def _deliver(mail: Mail, *, mails: Mails, clients: Clients, accounts: Acco
     now = datetime.now(UTC)
     if settings.smtp_host is None:
         # Not a failure: the portal shows the link to copy, and the mail leaves when a server is configured.
-        await mails.finish(
-            mail.id,
-            state=MailState.WAITING_FOR_SMTP,
-            attempts=0,
-            next_attempt_at=now + timedelta(seconds=CHECK_FOR_SMTP_S),
-        )
+        await mails.finish(mail.id, state=MailState.WAITING_FOR_SMTP, attempts=0, next_attempt_at=now)
         return False
     written = await _write(mail, clients=clients, accounts=accounts, settings=settings)
     if written is None:
