@@ -49,11 +49,20 @@ LOOK_S = 1.0
 STOP_DEADLINE_S = 5.0
 # A browser that waits for WhatsApp to come back has started: it does not hold up the others.
 COMING_UP = frozenset({SessionReason.PREPARING, SessionReason.SYNCING})
+# Who changed is asked for so far back, as long as a write may take and clocks may differ; whoever is later is found
+# with everybody.
+OVERLAP = timedelta(seconds=10)
 
 
 @dataclass
 class Context:
-    """What jobs work with."""
+    """What jobs work with.
+
+    Attributes:
+        seen: what was wanted of each client when it was looked at, by client.
+        reconciled_at: when everybody was looked at last, in the event loop's time.
+        is_up_to_date: the last look went well; if not, the next one is at everybody.
+    """
 
     settings: Settings
     database: Database
@@ -61,8 +70,9 @@ class Context:
     cipher: Cipher
     walls: Walls
     reconciler: Reconciler = field(init=False)
-    seen: object = field(default=None)
+    seen: dict[str, object] = field(default_factory=dict)
     reconciled_at: float = field(default=float("-inf"))
+    is_up_to_date: bool = field(default=False)
     has_told_walls: bool = field(default=False)
     has_upgraded: bool = field(default=False)
 
@@ -81,24 +91,28 @@ class Context:
 
 
 async def reconcile_runners(context: Context) -> None:
-    """At every interval, and at once when somebody wants something else or something is going on."""
-    read_at = datetime.now(UTC)
-    clients = await Clients(context.database).list()
-    wanted = [(c.id, c.wanted, c.restarts, c.deleting_since, c.port) for c in clients]
-    now = asyncio.get_running_loop().time()
+    """Everybody at every interval; in between, at once, those of whom something else is wanted or something goes on."""
+    read_at, now = datetime.now(UTC), asyncio.get_running_loop().time()
     due = now - context.reconciled_at >= context.settings.reconcile_interval_s
-    if wanted == context.seen and not due and not context.reconciler.is_unsettled:
+    if not due and not context.is_up_to_date:
         return
-    sessions = await Sessions(context.database).list()
+    clients = await (Clients(context.database).list() if due else _find_unsettled(context, read_at))
+    if not due and not clients and not context.reconciler.is_unsettled:
+        return
+    sessions = await Sessions(context.database).list(None if due else [client.id for client in clients])
     heard = {
         client_id: Heard(s.heard_at, s.state is SessionState.STARTING and s.reason in COMING_UP)
         for client_id, s in sessions.items()
         if s.heard_at is not None
     }
     # Remembered before the pass: one that fails is repeated at the next interval, not at every look.
-    context.seen, context.reconciled_at = wanted, now
+    context.is_up_to_date = False
+    if due:
+        context.seen, context.reconciled_at = {}, now
+    context.seen |= {client.id: _wanted(client) for client in clients}
     try:
-        await context.reconciler.reconcile(clients, heard)
+        await context.reconciler.reconcile(clients, heard, are_all=due)
+        context.is_up_to_date = True
     except LauncherUnavailable as error:
         logger.warning("supervisord did not answer", extra={"error": str(error)})
     if due:
@@ -117,6 +131,23 @@ async def upgrade_data(context: Context) -> None:
     if not context.has_upgraded:
         await upgrade(context.database)
         context.has_upgraded = True
+
+
+async def _find_unsettled(context: Context, now: datetime) -> list[Client]:
+    """Those of whom something else is wanted than before, or something goes on, and those whose starts take places."""
+    clients, reconciler = Clients(context.database), context.reconciler
+    recent = {client.id: client for client in await clients.list_changed_since(now - OVERLAP)}
+    ids = reconciler.unsettled | {i for i, client in recent.items() if context.seen.get(i) != _wanted(client)}
+    if not ids:
+        return []
+    ids |= reconciler.starting
+    others = sorted(ids - recent.keys())
+    return [recent[i] for i in ids & recent.keys()] + [*(await clients.list_some(others) if others else ())]
+
+
+def _wanted(client: Client) -> object:
+    """What must be seen at once when it changes."""
+    return client.wanted, client.restarts, client.deleting_since, client.port
 
 
 async def tell_walls(context: Context) -> None:
@@ -255,6 +286,8 @@ async def _hold_lease(context: Context, leases: Leases, holder: str, stop: async
 
 
 def _start_jobs(context: Context, running: set[asyncio.Task[None]]) -> AsyncIOScheduler:
+    # Another scheduler may have worked in between.
+    context.reconciled_at = float("-inf")
     scheduler = AsyncIOScheduler(timezone="UTC")
     for job in JOBS:
         scheduler.add_job(

@@ -27,7 +27,7 @@ from control_plane.runners.launchers.base import (
 )
 from control_plane.runners.models import Heard, Runner, RunnerState
 from control_plane.runners.repository import Runners
-from control_plane.runners.starts import StartQueue, count_starting
+from control_plane.runners.starts import StartQueue, find_starting
 from control_plane.security import CannotDecrypt
 from control_plane.settings import Settings
 from tenant_runner.contract import PurgeRequest
@@ -63,7 +63,8 @@ class Reconciler:
     Attributes:
         token_of: the client's runner token in the clear.
         finish_deletion: deletes the client's documents, its record last.
-        is_unsettled: another pass soon will find something new.
+        unsettled: clients of whom another pass soon will find something new: what was begun goes on, or they wait.
+        starting: clients whose start takes one of the places: their session does not show anything yet.
     """
 
     launcher: Launcher
@@ -71,28 +72,38 @@ class Reconciler:
     settings: Settings
     token_of: Callable[[Client], str]
     finish_deletion: Callable[[str], Awaitable[None]]
-    is_unsettled: bool = field(default=True, init=False)
+    unsettled: set[str] = field(default_factory=set, init=False)
+    starting: set[str] = field(default_factory=set, init=False)
     _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict, init=False)
     _queue: StartQueue = field(default_factory=lambda: StartQueue(0, (), datetime.now(UTC)), init=False)
     _starts: set[str] = field(default_factory=set, init=False)
     _not_before: dict[str, datetime] = field(default_factory=dict, init=False)
 
-    async def reconcile(self, clients: list[Client], heard: Mapping[str, Heard]) -> None:
+    @property
+    def is_unsettled(self) -> bool:
+        """Another pass soon will find something new."""
+        return bool(self.unsettled)
+
+    async def reconcile(self, clients: list[Client], heard: Mapping[str, Heard], *, are_all: bool = True) -> None:
         """One pass; safe to repeat and to interrupt anywhere. Changes nothing when all is as wanted.
 
         Args:
-            clients: everybody, with what is wanted.
-            heard: what each runner said last, by client.
+            clients: with what is wanted of them.
+            heard: what each of their runners said last, by client.
+            are_all: these are everybody, and the program of anybody else is removed. If not, all that are `unsettled`
+                or `starting` must be among them, or places and turns are given away twice.
 
         Raises:
             LauncherUnavailable: nothing is known of any runner; the next pass tries again.
         """
         busy = set(self._tasks)
-        self.is_unsettled = False
-        known = await self.runners.list()
+        # What goes on is looked at once more when it has ended.
+        self.unsettled = set(busy)
+        ids = None if are_all else [client.id for client in clients]
+        known = await self.runners.list(ids)
         idle = [client for client in clients if client.id not in busy]
         try:
-            observed = await self.launcher.list()
+            observed = await self.launcher.list(ids)
             problems = await self._define(idle)
         except LauncherUnavailable as error:
             for client in idle:
@@ -112,7 +123,7 @@ class Reconciler:
             self._begin(Runner(client_id=orphan), self._remove_orphan(orphan))
         if self._tasks:
             await asyncio.wait(self._tasks.values(), timeout=PASS_S)
-        self.is_unsettled |= bool(self._tasks)
+        self.unsettled |= self._tasks.keys()
 
     def _line_up(
         self,
@@ -131,8 +142,9 @@ class Reconciler:
             at_rest = seen is None or seen.state not in PRESENT
             if wants and at_rest and not runner.brake.is_on(now) and is_free(client.port):
                 waiting.append((client, runner))
-        starting = count_starting(observed.values(), heard, also=self._starts)
-        self._queue = StartQueue(self.settings.start_places - starting, waiting, now)
+        # A start that goes on takes its place whatever the launcher saw a moment ago.
+        self.starting = find_starting(observed.values(), heard) | self._starts
+        self._queue = StartQueue(self.settings.start_places - len(self.starting), waiting, now)
 
     async def settle(self) -> None:
         """Return when everything that was begun has ended."""
@@ -213,7 +225,7 @@ class Reconciler:
         elif seen.state is ProcessState.RUNNING:
             await self._watch(client, runner, seen, heard.at if heard else None, now)
         elif seen.state in (ProcessState.STARTING, ProcessState.STOPPING, ProcessState.BACKOFF):
-            self.is_unsettled = True
+            self.unsettled.add(client.id)
             dying = seen.state is ProcessState.BACKOFF
             message = "its process ended by itself; it is being started again" if dying else None
             message = self._tell_memory(client, runner, now) or message
@@ -229,16 +241,15 @@ class Reconciler:
         await self.runners.show(runner, RunnerState.STOPPED)
 
     async def _stop(self, client_id: str) -> None:
-        self.is_unsettled = True
+        self.unsettled.add(client_id)
         await self.launcher.stop(client_id)
-        self.is_unsettled = True
 
     async def _start(self, client: Client, runner: Runner, *, in_turn: bool = True) -> None:
         if not is_free(client.port):
             message = f"port {client.port} is used by another program; stop that program (ss -ltnp names it)"
             await self.runners.show(runner, RunnerState.FAILED, message)
             return
-        self.is_unsettled = True
+        self.unsettled.add(client.id)
         before = self._queue.count_before(client.id) if in_turn else None
         if before is not None:
             await self.runners.show_waiting(runner, before, self._queue.at)

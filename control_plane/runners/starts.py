@@ -32,16 +32,15 @@ class StartQueue:
         return before if before >= 0 else None
 
 
-def count_starting(observed: Collection[ObservedRunner], heard: Mapping[str, Heard], *, also: Collection[str]) -> int:
-    """How many runners are on their way up: started, and their session has not left its first phases.
+def find_starting(observed: Collection[ObservedRunner], heard: Mapping[str, Heard]) -> set[str]:
+    """Clients whose runners are on their way up: started, and their session has not left its first phases.
 
     Args:
         observed: what the launcher sees.
         heard: what each runner said last.
-        also: clients whose start is going on, whatever the launcher saw a moment ago.
     """
     now = datetime.now(UTC)
-    return len({o.client_id for o in observed if _is_starting(o, heard.get(o.client_id), now)} | set(also))
+    return {o.client_id for o in observed if _is_starting(o, heard.get(o.client_id), now)}
 
 
 def _is_starting(runner: ObservedRunner, heard: Heard | None, now: datetime) -> bool:

@@ -1,59 +1,23 @@
 """How often the database is asked for a page, and that it does not depend on how many clients there are."""
 
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 import httpx2
-import pytest
-from pymongo import AsyncMongoClient, monitoring
 
-import control_plane.database
 from control_plane.clients.models import Client
 from control_plane.clients.repository import Clients
-from control_plane.database import Database
 from control_plane.portal.overview import keep_overview
 from control_plane.sessions.repository import Sessions
-from control_plane.settings import Settings
 from tenant_runner.contract import MAX_EVENTS_PER_DELIVERY, SessionReason
 from tests.control_plane.portal.site import Site as Portal
-from tests.control_plane.site import AUTOMATIC, Site, event, message, open_site
+from tests.control_plane.site import AUTOMATIC, Site, event, message
 from tests.guard.bounds import COMMANDS
+from tests.guard.conftest import Counter
 
 CHAT = "5491122223333@c.us"
-UNCOUNTED = {"hello", "ping", "saslStart", "saslContinue", "endSessions", "createIndexes", "listIndexes"}
 FEW, MANY = 3, 30
-
-
-class Counter(monitoring.CommandListener):
-    """Counts what a driver asks."""
-
-    def __init__(self) -> None:
-        self.asked: list[str] = []
-
-    def started(self, event: monitoring.CommandStartedEvent) -> None:
-        if event.command_name not in UNCOUNTED:
-            self.asked.append(f"{event.command_name} {event.command.get(event.command_name)}")
-
-    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
-        pass
-
-    def failed(self, event: monitoring.CommandFailedEvent) -> None:
-        pass
-
-
-@pytest.fixture
-async def counter(monkeypatch: pytest.MonkeyPatch) -> Counter:
-    counter = Counter()
-    counted = functools.partial(AsyncMongoClient, event_listeners=[counter])
-    monkeypatch.setattr(control_plane.database, "AsyncMongoClient", counted)
-    return counter
-
-
-@pytest.fixture
-async def site(counter: Counter, settings: Settings, database: Database) -> AsyncIterator[Site]:
-    async with open_site(settings, database) as running:
-        yield running
 
 
 async def test_what_is_asked_of_the_database_is_bounded_and_the_same_for_few_clients_and_for_many(
@@ -100,7 +64,7 @@ async def count_all(site: Site, portal: Portal, client: Client, counter: Counter
     await site.api.get("/api/admin/clients")
     counts = {}
     for what, ask in asks.items():
-        counter.asked.clear()
+        counter.clear()
         answer = await ask()
         assert answer.status_code in (200, 201), f"{what}: {answer.status_code}"
         counts[what] = len(counter.asked)

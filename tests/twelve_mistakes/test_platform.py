@@ -12,7 +12,7 @@ from control_plane.clients.models import Client, StoredAutomaticAssistant
 from control_plane.clients.stored_secrets import read_runner_token
 from control_plane.runners.launchers.base import ObservedRunner, ProcessState
 from control_plane.runners.models import Heard, Runner
-from control_plane.runners.starts import StartQueue, count_starting
+from control_plane.runners.starts import StartQueue, find_starting
 from control_plane.sessions.repository import ClientSession
 from control_plane.settings import Settings
 from tenant_runner.app import create_app
@@ -72,7 +72,7 @@ def test_10_after_a_reboot_few_of_many_sessions_start_at_once() -> None:
     while len(up) < len(clients):
         now = datetime.now(UTC)
         observed = [ObservedRunner(i, ProcessState.RUNNING, run="1", started_at=now) for i in up]
-        starting = count_starting(observed, heard, also=())
+        starting = len(find_starting(observed, heard))
         waiting = [(client, Runner(client_id=client.id)) for client in clients if client.id not in up]
         queue = StartQueue(places - starting, waiting, now)
         started = [client.id for client, _ in waiting if queue.count_before(client.id) is None]

@@ -111,8 +111,8 @@ class Launcher(ABC):
         """One look at one runner; `absent` for an unknown client."""
 
     @abstractmethod
-    async def list(self) -> dict[str, ObservedRunner]:
-        """One look at every runner that is defined in any way, by client."""
+    async def list(self, client_ids: Collection[str] | None = None) -> dict[str, ObservedRunner]:
+        """One look at every runner that is defined in any way, by client; or at those of `client_ids`, all of them."""
 
     @abstractmethod
     async def remove(self, client_id: str) -> None:

@@ -39,6 +39,8 @@ PURGE_DEADLINE_S = 180.0
 POLL_S = 0.1
 # On top of the time that supervisord waits before it kills: it looks about once a second.
 STOP_MARGIN_S = 10.0
+# So many are asked for one by one; more cost supervisord as much as all that it knows.
+FEW = 20
 
 STATES = {
     ProcessStates.STOPPED: ProcessState.STOPPED,
@@ -296,13 +298,15 @@ class SupervisordLauncher(Launcher):
         info = await self._info(client_id)
         return ObservedRunner(client_id, ProcessState.ABSENT) if info is None else self._read(client_id, info)
 
-    async def list(self) -> dict[str, ObservedRunner]:
-        """All that supervisord knows, and those of which there is only a file (`absent`).
+    async def list(self, client_ids: Collection[str] | None = None) -> dict[str, ObservedRunner]:
+        """All that supervisord knows, and those of which there is only a file (`absent`); or a few of them.
 
-        The first look at a supervisord ends what an earlier one left running.
+        The first look at a supervisord is at all, and ends what an earlier one left running.
         """
         try:
             daemon = await self._rpc.call("getPID")
+            if client_ids is not None and len(client_ids) <= FEW and daemon == self._daemon:
+                return await self._list_few(client_ids)
             infos = await self._rpc.call("getAllProcessInfo")
         except SupervisordFault as fault:
             raise LauncherUnavailable(f"supervisord does not tell its processes: {fault}") from fault
@@ -316,9 +320,20 @@ class SupervisordLauncher(Launcher):
             self._daemon = daemon
             if ended:
                 logger.warning("runners of an earlier supervisord were ended", extra={"pids": ended})
-        return {i: self._read(i, info) for i, info in found.items()} | {
-            i: ObservedRunner(i, ProcessState.ABSENT) for i in only_files
+        absent = only_files if client_ids is None else set(client_ids) - found.keys()
+        return {i: ObservedRunner(i, ProcessState.ABSENT) for i in absent} | {
+            i: self._read(i, info) for i, info in found.items() if client_ids is None or i in client_ids
         }
+
+    async def _list_few(self, client_ids: Collection[str]) -> dict[str, ObservedRunner]:
+        """One call for each; what is known of the others stays."""
+        try:
+            seen = {client_id: await self.get(client_id) for client_id in client_ids}
+        except LauncherRefused as refusal:
+            raise LauncherUnavailable(str(refusal)) from refusal
+        if self._known is not None:
+            self._known -= {i for i, runner in seen.items() if runner.state is ProcessState.ABSENT}
+        return seen
 
     def _read(self, client_id: str, info: Mapping[str, Any]) -> ObservedRunner:
         state = STATES.get(info["state"], ProcessState.FAILED)

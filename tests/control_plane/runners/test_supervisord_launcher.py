@@ -10,9 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from control_plane.runners.launchers.base import LauncherRefused, LauncherUnavailable, ProcessState, RunnerSpec
+from control_plane.runners.launchers.base import (
+    LauncherRefused,
+    LauncherUnavailable,
+    ObservedRunner,
+    ProcessState,
+    RunnerSpec,
+)
 from control_plane.runners.launchers.program_file import name_program
-from control_plane.runners.launchers.supervisord import SupervisordLauncher
+from control_plane.runners.launchers.supervisord import FEW, SupervisordLauncher
 from tenant_runner.contract import PurgeRequest
 from tests.conftest import wait_for
 from tests.control_plane.runners.conftest import Supervisord
@@ -328,3 +334,23 @@ async def test_a_path_that_supervisord_would_cut_off_is_refused(supervisord: Sup
             await launcher.ensure([ACME])
     finally:
         await launcher.aclose()
+
+
+async def test_a_look_at_a_few_is_as_one_at_all_and_meets_another_supervisord_as_that_does(
+    supervisord: Supervisord, launcher: SupervisordLauncher
+) -> None:
+    await run(supervisord, launcher, "acme")
+    await run(supervisord, launcher, "bolt")
+    everybody = await launcher.list()
+    few = await launcher.list(["acme", "nobody"])
+    assert few == {"acme": everybody["acme"], "nobody": ObservedRunner("nobody", ProcessState.ABSENT)}
+    many = await launcher.list(["bolt", *(f"nobody{number}" for number in range(FEW))])
+    assert len(many) == FEW + 1
+    assert many["bolt"] == everybody["bolt"]
+    supervisord.stop(children_too=False)
+    with pytest.raises(LauncherUnavailable):
+        await launcher.list(["acme"])
+    assert len(supervisord.processes()) == 2
+    supervisord.start()
+    assert (await launcher.list(["acme"])).keys() == {"acme"}
+    assert supervisord.processes() == []
