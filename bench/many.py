@@ -1,8 +1,11 @@
 """What hundreds of clients cost the platform itself, without their browsers: `python -m bench many`.
 
 A whole installation with real processes; in the place of each runner a program that only says that it works. Clients
-are added one after the other; groups of ten are measured: processor time of web, scheduler, supervisord and database
-for each client until its runner was heard, without what the platform uses anyhow in that time.
+are added one after the other, in groups of ten. What one costs is the processor time and the database's commands of a
+window of time in which it is added, less what the installation takes in that time with nothing going on; that grows
+with the number of clients, so it is measured before and after the group. Runners that were heard are quiet meanwhile:
+hundreds of heartbeats would hide what one client costs. What the installation takes at rest, heartbeats too, is told
+apart.
 """
 
 import argparse
@@ -23,12 +26,22 @@ from bench.charts import draw_lines
 from bench.levels import find_tree, name_kind
 from bench.results import Chart, Table, write_result
 from bench.site import GENEROUS
-from bench.trivial_runner import SAID
+from bench.trivial_runner import QUIET, SAID
 from tests.conftest import find_free_ports
 from tests.e2e.installation import Installation
 
-PARTS = ("web", "scheduler", "supervisord", "database")
+PARTS = ("web", "scheduler", "database", "supervisord")
+# What is divided by what it was in the first group: commands of the database, and processor time of these together.
+SUMS = {
+    "commands": ("commands",),
+    "web and scheduler": PARTS[:2],
+    "web, scheduler and database": PARTS[:3],
+    "everything": PARTS,
+}
 GROUP = 10
+# In which a client is added. What the scheduler does regularly (5 s) is whole times in it; and until some seconds after
+# its start a client is not settled yet.
+WINDOW_S = 10.0
 HEARD_S = 120.0
 LOOK_S = 0.05
 MEGABYTE = 1_000_000
@@ -78,6 +91,11 @@ def _difference(after: Costs, before: Costs) -> Costs:
     return {name: after[name] - before[name] for name in after}
 
 
+def _between(first: float, last: float, share: float) -> float:
+    """`share` of the way from `first` (0) to `last` (1)."""
+    return first + (last - first) * share
+
+
 class Many:
     """One run."""
 
@@ -86,6 +104,7 @@ class Many:
         self.api = api
         self.idle_s = idle_s
         self.meter = Meter(installation)
+        self.quiet = installation.home / "var" / QUIET
         self.count = 0
 
     async def add(self) -> float:
@@ -108,7 +127,7 @@ class Many:
 
     async def idle(self) -> Costs:
         """What the platform uses in a second with nothing going on."""
-        await asyncio.sleep(self.idle_s / 2)
+        await asyncio.sleep(WINDOW_S / 2)
         before, began = self.meter.read(), time.monotonic()
         await asyncio.sleep(self.idle_s)
         used, seconds = _difference(self.meter.read(), before), time.monotonic() - began
@@ -116,30 +135,43 @@ class Many:
 
     async def measure_group(self) -> dict[str, Any]:
         """Add ten, one after the other; what each cost beyond what is used anyhow."""
-        first, idle = self.count + 1, await self.idle()
-        each: list[Costs] = []
+        first = self.count + 1
+        self.quiet.touch()
+        before_all = await self.idle()
+        used: list[Costs] = []
         took: list[float] = []
+        seconds: list[float] = []
         for _ in range(GROUP):
             before, began = self.meter.read(), time.monotonic()
             took.append(await self.add())
-            # It counts as started some seconds later; until then the scheduler looks every second.
-            await asyncio.sleep(8)
-            seconds = time.monotonic() - began
-            used = _difference(self.meter.read(), before)
-            each.append({name: value - idle[name] * seconds for name, value in used.items()})
-        median = {name: statistics.median(cost[name] for cost in each) for name in each[0]}
-        work = [sum(cost[part] for part in PARTS if part in cost) for cost in each]
-        alone = [sum(cost[part] for part in PARTS if part in cost and part != "supervisord") for cost in each]
-        figures = {
+            await asyncio.sleep(max(0.0, began + WINDOW_S - time.monotonic()))
+            used.append(_difference(self.meter.read(), before))
+            seconds.append(time.monotonic() - began)
+        after_all = await self.idle()
+        self.quiet.unlink()
+        each = [
+            {
+                name: value - _between(before_all[name], after_all[name], (n + 0.5) / GROUP) * s
+                for name, value in cost.items()
+            }
+            for n, (cost, s) in enumerate(zip(used, seconds, strict=True))
+        ]
+        figures: dict[str, Any] = {
             "clients": [first, self.count],
-            "idle_per_second": idle,
-            "cpu_s_per_client": median,
-            "work_cpu_s": statistics.median(work),
-            "work_without_supervisord_cpu_s": statistics.median(alone),
+            "idle_per_second": await self.idle(),
+            "quiet_per_second": [before_all, after_all],
+            "each": each,
+            "per_client": {name: statistics.median(cost[name] for cost in each) for name in each[0]},
+            "sums": {
+                what: statistics.median(sum(cost.get(part, 0) for part in parts) for cost in each)
+                for what, parts in SUMS.items()
+            },
             "heard_after_s": statistics.median(took),
             "memory_mb": self.meter.memory(),
         }
-        say(f"clients {first} to {self.count}: {figures}")
+        say(f"clients {first} to {self.count}:")
+        for name in ("per_client", "sums", "idle_per_second"):
+            say(f"  {name}: " + ", ".join(f"{what} {value:.3f}" for what, value in figures[name].items()))
         return figures
 
     async def fill(self, count: int) -> None:
@@ -165,19 +197,10 @@ async def run(installation: Installation, levels: list[int], idle_s: float) -> d
         for level in levels:
             await many.fill(level - GROUP)
             groups.append(await many.measure_group())
-    first, last = groups[0], groups[-1]
-    ratio = last["work_cpu_s"] / first["work_cpu_s"]
-    alone = last["work_without_supervisord_cpu_s"] / first["work_without_supervisord_cpu_s"]
-    commands = last["cpu_s_per_client"]["commands"] / (first["cpu_s_per_client"]["commands"] or 1)
-    say(f"last to first: work {ratio:.2f}, without supervisord {alone:.2f}, commands {commands:.2f}")
-    processes = len(installation.processes())
-    return {
-        "groups": groups,
-        "ratio": ratio,
-        "ratio_without_supervisord": alone,
-        "ratio_of_commands": commands,
-        "processes": processes,
-    }
+    first, last = groups[0]["sums"], groups[-1]["sums"]
+    ratio = {what: last[what] / first[what] for what in SUMS if first[what] > 0}
+    say("last to first: " + ", ".join(f"{what} {value:.2f}" for what, value in ratio.items()))
+    return {"groups": groups, "ratio": ratio, "processes": len(installation.processes())}
 
 
 def present(result: dict[str, Any]) -> list[Table | Chart]:
@@ -189,17 +212,14 @@ def present(result: dict[str, Any]) -> list[Table | Chart]:
     def row(label: str, key: str, part: str, factor: float, digits: int) -> tuple[str, ...]:
         return (label, *(f"{group[key].get(part, 0) * factor:.{digits}f}" for group in groups))
 
-    added = [row(f"{part}, ms of CPU", "cpu_s_per_client", part, 1000, 0) for part in PARTS]
-    added.append(("all, ms of CPU", *(f"{group['work_cpu_s'] * 1000:.0f}" for group in groups)))
-    added.append(row("commands of the database", "cpu_s_per_client", "commands", 1, 0))
+    added = [row(f"{part}, ms of CPU", "per_client", part, 1000, 0) for part in PARTS]
+    added += [row(f"{what}, ms of CPU", "sums", what, 1000, 0) for what in SUMS if what != "commands"]
+    added.append(row("commands of the database", "per_client", "commands", 1, 0))
     added.append(("seconds until its runner was heard", *(f"{group['heard_after_s']:.1f}" for group in groups)))
     idle = [row(f"{part}, % of a core", "idle_per_second", part, 100, 1) for part in PARTS]
     idle.append(row("commands of the database, per second", "idle_per_second", "commands", 1, 0))
     idle += [row(f"{part}, MB (PSS)", "memory_mb", part, 1, 0) for part in PARTS]
-    note = (
-        f"Last to first: {figures['ratio']:.2f}; without supervisord {figures['ratio_without_supervisord']:.2f}; "
-        f"commands {figures['ratio_of_commands']:.2f}."
-    )
+    note = "Last to first: " + "; ".join(f"{what} {value:.2f}" for what, value in figures["ratio"].items()) + "."
     lines = {
         part: [(float(group["clients"][1]), group["idle_per_second"].get(part, 0) * 100) for group in groups]
         for part in PARTS
@@ -215,13 +235,14 @@ def main(arguments: list[str]) -> int:
     """Measure and keep the result."""
     parser = argparse.ArgumentParser(prog="python -m bench many", description=__doc__)
     parser.add_argument("--levels", type=int, nargs="+", default=[100, 300], help="numbers of clients to measure at")
-    parser.add_argument("--idle-seconds", type=float, default=20, help="of each look at the platform at rest")
+    parser.add_argument("--idle-seconds", type=float, default=10, help="of each look at the platform at rest")
     options = parser.parse_args(arguments)
     root = Path(tempfile.mkdtemp(prefix="bench-many-"))
     count = max(options.levels) + GROUP
     first = find_free_ports(count)
     ports = {"FLAME_FIRST_PORT": str(first), "FLAME_LAST_PORT": str(first + count - 1)}
-    off = {"FLAME_SANDBOX": "off", "FLAME_ISOLATION": "off"}
+    # Runners are quiet for minutes.
+    off = {"FLAME_SANDBOX": "off", "FLAME_ISOLATION": "off", "FLAME_HEARTBEAT_LOST_S": "1800"}
     installation = Installation(root / "flame", "/bin/true", **{**GENEROUS, **ports, **off})
     shutil.copy(Path(__file__).with_name("trivial_runner.py"), installation.home / "tenant_runner" / "__main__.py")
     try:

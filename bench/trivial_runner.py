@@ -1,5 +1,7 @@
 """In the place of a runner: says that its session works, says so again every ten seconds, and ends when it is told to.
 
+While there is a file `quiet` in the data directory it says nothing once it was heard.
+
 `bench.many` puts this file where its copy of the platform has `tenant_runner/__main__.py`; the platform knows nothing.
 """
 
@@ -15,6 +17,7 @@ from types import FrameType
 
 HEARTBEAT_S = 10.0
 SAID = "said"
+QUIET = "quiet"
 
 
 def end(_number: int, _frame: FrameType | None) -> None:
@@ -43,7 +46,10 @@ def main() -> None:
         "session": {"state": "WORKING", "reason": "connected", "since": started_at, "phone": "549115555000"},
         "fence": 0,
     }
+    quiet = Path(os.environ["FLAME_DATA_DIRECTORY"]) / QUIET
     while True:
+        while quiet.exists() and (directory / SAID).exists():
+            time.sleep(HEARTBEAT_S / 4)
         try:
             connection = http.client.HTTPConnection(address, timeout=15)
             if not delivery["fence"]:
