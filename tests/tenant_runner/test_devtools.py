@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
+from tenant_runner.channels.whatsapp_web import chromium
 from tenant_runner.channels.whatsapp_web.browser import Browser, browsers_of
 from tenant_runner.channels.whatsapp_web.devtools import BrowserError, BrowserTimeout
 from tenant_runner.channels.whatsapp_web.tab import Tab
@@ -22,6 +23,7 @@ HTML = "<script>for (const n of [1, 2, 3]) told('new', {n}); let asked;</script>
 PARENT = """
 import asyncio, sys
 from pathlib import Path
+from tenant_runner.channels.whatsapp_web import chromium
 from tenant_runner.channels.whatsapp_web.browser import Browser
 async def main():
     await Browser.open(Path(sys.argv[1]), chromium=Path(sys.argv[2]) if sys.argv[2] else None, arguments=())
@@ -223,14 +225,14 @@ async def test_nothing_listens_anywhere(tab: Tab) -> None:
 @pytest.mark.parametrize("deed", ["close", "kill"])
 async def test_no_process_is_left(tmp_path: Path, deed: str) -> None:
     profile = tmp_path / "profile"
-    chromium = str(CHROMIUM) if CHROMIUM.exists() else ""
+    program = str(CHROMIUM) if CHROMIUM.exists() else ""
     if deed == "close":
         before = set(family())
-        browser = await Browser.open(profile, chromium=Path(chromium) if chromium else None, arguments=())
+        browser = await Browser.open(profile, chromium=Path(program) if program else None, arguments=())
         started = set(family()) - before
         await browser.close()
     else:
-        line = (sys.executable, "-c", PARENT, str(profile), chromium)
+        line = (sys.executable, "-c", PARENT, str(profile), program)
         parent = await asyncio.create_subprocess_exec(*line, cwd=REPOSITORY, stdout=asyncio.subprocess.PIPE)
         assert parent.stdout
         assert await parent.stdout.readline() == b"open\n"
@@ -250,6 +252,12 @@ async def test_why_a_browser_does_not_start_is_said(tmp_path: Path) -> None:
     broken.chmod(0o755)
     with pytest.raises(BrowserError, match=library):
         await Browser.open(tmp_path / "profile", chromium=broken, arguments=())
+
+
+async def test_where_none_is_installed_that_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chromium, "PROGRAMS", ("no-such-chromium",))
+    with pytest.raises(BrowserError, match="no Chromium is installed"):
+        await Browser.open(tmp_path / "profile", chromium=None, arguments=())
 
 
 async def test_a_talkative_browser_goes_on(start: Open) -> None:
