@@ -148,7 +148,10 @@ class Channel(Protocol):
         """Show the contact that an answer is being written; returns at once, failures are of no matter."""
 
     async def mark_read(self, chat_id: str) -> None:
-        """Show the contact that their messages were read; failures are of no matter."""
+        """Show the contact that their messages were read, at the latest with what is shown or sent next in the chat.
+
+        Failures are of no matter.
+        """
 
     async def refresh_code(self) -> None:
         """Show new codes to link with; only asked for when somebody looks."""

@@ -89,6 +89,9 @@
     };
   };
 
+  // An id for an answer travels with the message that may get one: nobody has to come back and ask.
+  const newReplyId = (chat) => WPP.chat.generateMessageID(String(chat)).then(String, () => null);
+
   // What happened to a message that is there already; `at` in seconds.
   const now = () => Date.now() / 1000;
   const inSeconds = (time) => (Number(time) > 1e11 ? Number(time) / 1000 : Number(time)) || now();
@@ -144,7 +147,12 @@
       tell('logout', null);
     });
     WPP.on('conn.logout_reason', (reason) => tell('logout', text(reason)));
-    WPP.on('chat.new_message', (msg) => tellInOrder('message', () => describe(msg)));
+    WPP.on('chat.new_message', (msg) =>
+      tellInOrder('message', async () => {
+        const [message, replyId] = await Promise.all([describe(msg), msg.id.fromMe ? null : newReplyId(msg.id.remote)]);
+        return { ...message, replyId };
+      }),
+    );
     WPP.on('chat.msg_edited', ({ msg }) => tellChange(() => edited(msg)));
     WPP.on('chat.msg_revoke', ({ id, refId }) => tellChange(() => revoked({ id, refId, by: id })));
     WPP.on('chat.new_reaction', (event) => tellChange(() => reaction(event)));
@@ -164,6 +172,10 @@
     } catch {
       return text(window.Debug?.VERSION);
     }
+  };
+
+  const markRead = (chat) => {
+    WPP.chat.markIsRead(chat).catch((error) => console.warn('not marked read', error?.message));
   };
 
   const isOnline = () => WPP.whatsapp.Stream.mode === 'MAIN';
@@ -245,7 +257,9 @@
       return String(await WPP.chat.generateMessageID(chat));
     },
 
-    async send({ chat, text: body, id }) {
+    // With `read` the receipt goes first; what is sent does not wait for it.
+    async send({ chat, text: body, id, read }) {
+      if (read) markRead(chat);
       const sent = await WPP.chat.sendTextMessage(chat, body, {
         createChat: true, linkPreview: false, markIsRead: false, detectMentioned: false, waitForAck: true, messageId: id,
       });
@@ -273,13 +287,9 @@
       return msg ? ackName(msg.ack) : null;
     },
 
-    async markRead({ chat }) {
-      await within(WPP.chat.markIsRead(chat), 5000);
-      return true;
-    },
-
     // Not awaited: wa-js resolves only when the typing ends.
-    async showTyping({ chat, ms }) {
+    async showTyping({ chat, ms, read }) {
+      if (read) markRead(chat);
       WPP.chat.markIsComposing(chat, ms).catch(() => {});
       return true;
     },

@@ -199,9 +199,14 @@ class WhatsAppPage:
         """An id that WhatsApp accepts for a message to this chat."""
         return str(await self._call("newMessageId", {"chat": chat_id}))
 
-    async def send(self, chat_id: str, text: str, message_id: str) -> str:
-        """Send and wait for the server; `OK` or WhatsApp's word for why not."""
-        sent = await self._call("send", {"chat": chat_id, "text": text, "id": message_id}, timeout_s=SEND_S)
+    async def send(self, chat_id: str, text: str, message_id: str, *, read: bool) -> str:
+        """Send, with a read receipt for the chat before it if wanted, and wait for the server.
+
+        Returns:
+            `OK`, or WhatsApp's word for why not.
+        """
+        what = {"chat": chat_id, "text": text, "id": message_id, "read": read}
+        sent = await self._call("send", what, timeout_s=SEND_S)
         return str(sent["result"])
 
     async def find(self, chat_id: str, message_id: str) -> Ack | None:
@@ -209,13 +214,9 @@ class WhatsAppPage:
         ack: Ack | None = await self._call("find", {"chat": chat_id, "id": message_id})
         return ack
 
-    async def mark_read(self, chat_id: str) -> None:
-        """Send read receipts for a chat."""
-        await self._call("markRead", {"chat": chat_id})
-
-    async def show_typing(self, chat_id: str, duration_s: float) -> None:
-        """Show "typing…" for a while."""
-        await self._call("showTyping", {"chat": chat_id, "ms": int(duration_s * 1000)})
+    async def show_typing(self, chat_id: str, duration_s: float, *, read: bool) -> None:
+        """Show "typing…" for a while, after a read receipt for the chat if wanted."""
+        await self._call("showTyping", {"chat": chat_id, "ms": int(duration_s * 1000), "read": read})
 
     async def chats_since(self, since: datetime) -> list[str]:
         """Chats with one person in which something happened since then or is unread; who waits longest comes first."""

@@ -193,6 +193,8 @@ class WhatsAppWebSession(PageRequests):
             finally:
                 self._page = None
                 self._working.clear()
+                # The next page may be another number's.
+                self._reply_ids.clear()
 
     def _pinned_page(self) -> str | None:
         if self._config.page_version is None:
@@ -340,6 +342,8 @@ class WhatsAppWebSession(PageRequests):
 
     def _page_event(self, name: str, payload: Any) -> None:
         """Called by the page, in order; nothing is done here but sorting."""
+        if name == "message":
+            self._keep_reply_id(payload)
         if self._inbox.take(name, payload):
             if name == "ack" or not payload.get("fromMe"):
                 self._pulse.traffic(time.monotonic())
