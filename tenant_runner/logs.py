@@ -7,7 +7,7 @@ from typing import TextIO
 from pythonjsonlogger.json import JsonFormatter
 
 # They log addresses and request details at INFO; what matters of them is logged here under our own words.
-_TALKATIVE = ("httpx2", "httpx", "httpcore2", "httpcore", "openai", "uvicorn.access", "asyncio", "aiosqlite")
+_TALKATIVE = ("httpx2", "httpx", "httpcore2", "httpcore", "openai", "uvicorn.access", "asyncio")
 
 # Addresses of people and groups; a message's id has its chat's address in it.
 _ADDRESS = re.compile(r"\d+(?=\d{4}(?:-\d+)?@(?:c\.us|lid|g\.us|s\.whatsapp\.net))")

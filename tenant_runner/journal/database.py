@@ -4,15 +4,16 @@ import asyncio
 import os
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-
-import aiosqlite
+from typing import Any, TypeVar
 
 from tenant_runner.journal.schema import MIGRATIONS
+
+T = TypeVar("T")
 
 
 class JournalTooNew(Exception):
@@ -20,10 +21,17 @@ class JournalTooNew(Exception):
 
 
 class Database:
-    """One connection; `transaction` makes several statements one step that survives a crash whole or not at all."""
+    """One connection; `transaction` makes several statements one step that survives a crash whole or not at all.
 
-    def __init__(self, connection: aiosqlite.Connection) -> None:
+    A statement on a few rows takes some ten microseconds, a visit to a thread ten times that: so statements run where
+    they are called, and only what waits for the disk or goes through whole tables runs in a thread.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        # Held while the thread uses the connection.
+        self._in_use = asyncio.Lock()
         self._lock = asyncio.Lock()
         self._holder: asyncio.Task[Any] | None = None
 
@@ -34,32 +42,12 @@ class Database:
         Raises:
             JournalTooNew: a newer version wrote it; nothing was changed.
         """
-        # The file exists with its mode before SQLite first writes to it; WAL and shm files inherit the mode.
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        os.fchmod(descriptor, 0o600)
-        os.close(descriptor)
-        connection = await aiosqlite.connect(path, isolation_level=None)
-        try:
-            connection.row_factory = sqlite3.Row
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "secure_delete=ON"):
-                await connection.execute(f"PRAGMA {pragma}")
-            database = cls(connection)
-            await database._migrate()
-        except BaseException:
-            await connection.close()
-            raise
-        return database
-
-    async def _migrate(self) -> None:
-        version = int((await self.row("PRAGMA user_version"))["user_version"])
-        if version > len(MIGRATIONS):
-            raise JournalTooNew(f"the journal has schema {version}, this version knows {len(MIGRATIONS)}")
-        for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
-            await self._connection.executescript(f"BEGIN;{script}PRAGMA user_version={number};COMMIT;")
+        return cls(await asyncio.to_thread(_connect, path))
 
     async def close(self) -> None:
         """Close the file; the write-ahead log is folded in."""
-        await self._connection.close()
+        await self._in_thread(self._connection.close)
+        self._thread.shutdown(wait=False)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
@@ -71,36 +59,60 @@ class Database:
         async with self._lock:
             self._holder = task
             try:
-                await self._connection.execute("BEGIN IMMEDIATE")
+                await self._execute("BEGIN IMMEDIATE")
+                changes = self._connection.total_changes
                 yield
-                await self._connection.execute("COMMIT")
+                if self._connection.total_changes == changes:
+                    await self._execute("COMMIT")
+                else:
+                    await self._in_thread(lambda: self._connection.execute("COMMIT"))
             except BaseException:
-                # Statements run in order in the connection's own thread, so this comes after whatever was cancelled.
-                with suppress(sqlite3.OperationalError):
-                    await asyncio.shield(self._connection.execute("ROLLBACK"))
+                # After a commit that was cancelled and done all the same there is nothing to take back.
+                if self._connection.in_transaction:
+                    with suppress(sqlite3.OperationalError):
+                        self._connection.execute("ROLLBACK")
                 raise
             finally:
                 self._holder = None
 
+    async def _execute(self, sql: str, values: tuple[Any, ...] = ()) -> sqlite3.Cursor:
+        async with self._in_use:
+            return self._connection.execute(sql, values)
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        async with self._in_use:
+            working = asyncio.get_running_loop().run_in_executor(self._thread, work)
+            try:
+                return await asyncio.shield(working)
+            except asyncio.CancelledError:
+                # The thread cannot be stopped, and the connection is nobody else's before it is done.
+                await asyncio.wait({working})
+                raise
+
     async def fold_log(self) -> None:
         """Fold the write-ahead log into the file and empty it: until then it holds what was deleted."""
         async with self._lock:
-            await self._connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+            await self._in_thread(lambda: self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
 
     async def run(self, sql: str, *values: Any) -> int:
         """Execute one writing statement; returns the number of rows it changed."""
         async with self.transaction():
-            return (await self._connection.execute(sql, values)).rowcount
+            return (await self._execute(sql, values)).rowcount
+
+    async def run_on_many(self, sql: str, *values: Any) -> int:
+        """`run` for a statement that may go through whole tables."""
+        async with self.transaction():
+            return (await self._in_thread(lambda: self._connection.execute(sql, values))).rowcount
 
     async def insert(self, sql: str, *values: Any) -> int | None:
         """Execute an insert; returns the new row's number, or None when nothing was inserted."""
         async with self.transaction():
-            cursor = await self._connection.execute(sql, values)
+            cursor = await self._execute(sql, values)
             return cursor.lastrowid if cursor.rowcount > 0 else None
 
     async def rows(self, sql: str, *values: Any) -> list[sqlite3.Row]:
         """All rows of a query."""
-        return list(await self._connection.execute_fetchall(sql, values))
+        return (await self._execute(sql, values)).fetchall()
 
     async def first(self, sql: str, *values: Any) -> sqlite3.Row | None:
         """The first row of a query, or None."""
@@ -122,6 +134,31 @@ class Database:
             await self.run("DELETE FROM facts WHERE name = ?", name)
         else:
             await self.run("INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)", name, value)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    # The file exists with its mode before SQLite first writes to it; WAL and shm files inherit the mode.
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    os.fchmod(descriptor, 0o600)
+    os.close(descriptor)
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        connection.row_factory = sqlite3.Row
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "secure_delete=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+        _migrate(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    version = int(connection.execute("PRAGMA user_version").fetchone()["user_version"])
+    if version > len(MIGRATIONS):
+        raise JournalTooNew(f"the journal has schema {version}, this version knows {len(MIGRATIONS)}")
+    for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
+        connection.executescript(f"BEGIN;{script}PRAGMA user_version={number};COMMIT;")
 
 
 def now() -> float:

@@ -20,29 +20,29 @@ class Retention:
     async def delete_messages(self, before: float) -> int:
         """Delete told messages stored before a time, with their closed turns; returns how many messages."""
         async with self._database.transaction():
-            count = await self._database.run(
+            count = await self._database.run_on_many(
                 "DELETE FROM messages WHERE recorded_at < ? AND pending = 0 AND undecrypted <> 1"
                 " AND (event_sequence IS NULL OR event_sequence NOT IN (SELECT sequence FROM outbox))"
                 " AND (turn_id IS NULL OR turn_id IN (SELECT turn_id FROM turns WHERE closed_at IS NOT NULL))",
                 before,
             )
-            await self._database.run(
+            await self._database.run_on_many(
                 f"DELETE FROM outbound WHERE created_at < ? AND state IN {_FINISHED}"  # noqa: S608 (a constant)
                 " AND (turn_id IS NULL OR turn_id IN (SELECT turn_id FROM turns WHERE closed_at IS NOT NULL))"
                 " AND message_id NOT IN (SELECT message_id FROM messages)",
                 before,
             )
-            await self._database.run(
+            await self._database.run_on_many(
                 "DELETE FROM turns WHERE closed_at < ? AND turn_id NOT IN"
                 " (SELECT turn_id FROM messages WHERE turn_id IS NOT NULL)",
                 before,
             )
             for table in ("reactions", "media_jobs"):
-                await self._database.run(
+                await self._database.run_on_many(
                     f"DELETE FROM {table} WHERE message_id NOT IN (SELECT message_id FROM messages)"  # noqa: S608 (constants)
                 )
             # An opt-out and a suspension hold for as long as nobody lifts them: they outlive what was written.
-            await self._database.run(
+            await self._database.run_on_many(
                 "DELETE FROM chats WHERE changed_at < ? AND coalesce(suspended, 0) = 0 AND opted_out_at IS NULL"
                 " AND coalesce(taken_over_until, 0) < ? AND chat_id NOT IN (SELECT chat_id FROM messages)",
                 before,
@@ -62,9 +62,9 @@ class Retention:
         Conversations that could not be deleted at the provider stay listed, and the outbox goes on counting.
         """
         async with self._database.transaction():
-            count = await self._database.run("DELETE FROM messages")
+            count = await self._database.run_on_many("DELETE FROM messages")
             for table in ("outbound", "turns", "chats", "outbox", "reactions", "media_jobs", "sends", "erased"):
-                await self._database.run(f"DELETE FROM {table}")  # noqa: S608 (constants)
+                await self._database.run_on_many(f"DELETE FROM {table}")  # noqa: S608 (constants)
             await self._database.remember("purged_before", str(int(now())))
         await self._database.fold_log()
         return count
@@ -79,31 +79,31 @@ class Retention:
         async with self._database.transaction():
             for chat_id in chat_ids:
                 await self._bury(chat_id, before)
-            await self._database.run(
+            await self._database.run_on_many(
                 f"DELETE FROM reactions WHERE message_id IN (SELECT message_id FROM messages WHERE {which}"  # noqa: S608 (marks)
                 " AND recorded_at <= ?)",
                 *chat_ids,
                 before,
             )
-            count = await self._database.run(
+            count = await self._database.run_on_many(
                 f"DELETE FROM messages WHERE {which} AND recorded_at <= ?",  # noqa: S608 (marks)
                 *chat_ids,
                 before,
             )
             for table, moment in _MOMENTS.items():
-                await self._database.run(
+                await self._database.run_on_many(
                     f"DELETE FROM {table} WHERE {which} AND {moment} <= ?",  # noqa: S608 (constants, marks)
                     *chat_ids,
                     before,
                 )
-            await self._database.run(
+            await self._database.run_on_many(
                 f"DELETE FROM outbox WHERE json_extract(payload, '$.chat_id') IN ({marks(chat_ids)})"  # noqa: S608 (marks)
                 " AND timestamp <= ?",
                 *chat_ids,
                 before,
             )
             # What came after in a turn that began before waits for one of its own.
-            await self._database.run(
+            await self._database.run_on_many(
                 f"UPDATE messages SET turn_id = NULL, pending = 1 WHERE {which} AND author = 'contact'"  # noqa: S608 (marks)
                 " AND outcome IS NULL AND turn_id NOT IN (SELECT turn_id FROM turns)",
                 *chat_ids,
