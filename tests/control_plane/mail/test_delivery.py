@@ -200,6 +200,7 @@ async def test_without_a_server_the_invitation_waits_for_one(
     await deliver_due(mails=mails, clients=clients, accounts=accounts, settings=settings)
     waiting = await newest(client, mails)
     assert (waiting.state, waiting.last_error) == ("waiting_for_smtp", None)
+    assert await mails.claim_due(datetime.now(UTC), has_server=False) is None
     await make_due(mails, waiting.id)
     async with server.running(mail_settings.smtp_port):
         assert await deliver_due(mails=mails, clients=clients, accounts=accounts, settings=mail_settings) == 1
