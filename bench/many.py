@@ -116,7 +116,8 @@ class Many:
             "assistant": {"kind": "automatic", "default_answer": "Gracias."},
         }
         answer = await self.api.post("/api/admin/clients", json=body)
-        answer.raise_for_status()
+        if answer.is_error:
+            raise AssertionError(f"client {self.count} was refused: {answer.text}\n{self.installation.logs()}")
         said = self.installation.home / "var" / "clients" / answer.json()["id"] / SAID
         while not said.exists():
             if time.monotonic() - began > HEARD_S:
