@@ -104,9 +104,10 @@ class Replying:
             return DAILY_LIMIT
         if at - now() > LONG_WAIT_S:
             await self._journal.chats.wait_for_human(turn.chat_id, PACED)
-        await asyncio.sleep(max(0.0, at - now()))
-        if (refusal := await self._refusal(turn)) is not None:
-            return refusal
+        if (left_s := at - now()) > 0:
+            await asyncio.sleep(left_s)
+            if (refusal := await self._refusal(turn)) is not None:
+                return refusal
         await channel.mark_read(turn.chat_id)
         typing_s = min(self._answering.config.pacing.typing_s, 0.4 + len(part.text) / 150)
         if typing_s > 0:

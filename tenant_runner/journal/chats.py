@@ -1,6 +1,7 @@
 """Who answers in each chat: the assistant, or a person for a while or until somebody says otherwise."""
 
 import math
+import sqlite3
 from datetime import datetime
 from typing import Literal
 
@@ -14,6 +15,12 @@ Silence = Literal["opted_out", "suspended", "taken_over", "loop"]
 LOOP = "loop"
 
 
+def _last_word(rows: list[sqlite3.Row]) -> sqlite3.Row | None:
+    """The row with the owner's last word."""
+    said = [row for row in rows if row["suspended"] is not None]
+    return max(said, key=lambda row: float(row["suspended_at"]), default=None)
+
+
 class Chats:
     """The owner's last word counts, for one chat or for all of them (chat id None); so does the customer's opt-out."""
 
@@ -23,24 +30,20 @@ class Chats:
 
     async def silence(self, chat_id: str) -> Silence | None:
         """Why the assistant must be quiet in a chat now; None when it may answer."""
-        row = await self._database.first("SELECT * FROM chats WHERE chat_id = ?", chat_id)
+        rows = await self._of(chat_id)
+        row = next((row for row in rows if row["chat_id"] == chat_id), None)
         if row is not None and row["opted_out_at"] is not None:
             return "opted_out"
-        word = await self._last_word(chat_id)
-        if word is not None and word[0]:
+        word = _last_word(rows)
+        if word is not None and word["suspended"]:
             return "suspended"
         if row is not None and (row["taken_over_until"] or 0) > now():
             return "taken_over"
         return "loop" if row is not None and row["waiting"] == LOOP else None
 
-    async def _last_word(self, chat_id: str) -> tuple[bool, float] | None:
-        row = await self._database.first(
-            "SELECT suspended, suspended_at FROM chats WHERE chat_id IN (?, ?) AND suspended IS NOT NULL"
-            " ORDER BY suspended_at DESC LIMIT 1",
-            chat_id,
-            _EVERY_CHAT,
-        )
-        return None if row is None else (bool(row["suspended"]), float(row["suspended_at"]))
+    async def _of(self, chat_id: str) -> list[sqlite3.Row]:
+        """What is known of a chat and of all chats."""
+        return await self._database.rows("SELECT * FROM chats WHERE chat_id IN (?, ?)", chat_id, _EVERY_CHAT)
 
     async def suspend(self, chat_id: str | None, *, suspended: bool, reason: str, said_at: float) -> None:
         """Keep the owner's word and tell of it; a later word that is known already stands.
@@ -99,9 +102,9 @@ class Chats:
         if until <= now() or for_s <= 0:
             return
         async with self._database.transaction():
-            word = await self._last_word(chat_id)
+            word = _last_word(await self._of(chat_id))
             # Channels give whole seconds.
-            if word is not None and math.floor(word[1]) > said_at:
+            if word is not None and math.floor(word["suspended_at"]) > said_at:
                 return
             changed = await self._database.run(
                 "INSERT INTO chats (chat_id, taken_over_at, taken_over_until, changed_at) VALUES (?1, ?2, ?3, ?4)"
