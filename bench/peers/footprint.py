@@ -11,7 +11,7 @@ import psutil
 MEGABYTE = 1_000_000
 PLATFORM = "platform"
 COMPONENTS = ("Chromium", "Node", "Python", "other")
-"""Of a client: its browser, Playwright's driver or the peer's own process, the runner, walls and shells."""
+"""Of a client: its browser, the peer's own process, our runner, walls and shells."""
 
 
 @dataclass(frozen=True)
