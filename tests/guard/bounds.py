@@ -29,8 +29,10 @@ EVENT_ON_THE_WIRE = 620
 MESSAGE_IN_THE_DATABASE = 480
 HEARTBEAT_ON_THE_WIRE = 800
 
-# Processes of a client that is connected: walls, runner, driver, Chromium.
-PROCESSES_PER_CLIENT = 14
+# Processes of a client that is connected (walls, runner, Chromium), with some that Chromium starts for a moment:
+# with a headless shell, and with a whole Chromium.
+PROCESSES_PER_CLIENT_WITH_A_SHELL = 12
+PROCESSES_PER_CLIENT = 17
 
 # What web and scheduler take to add a client, from the request until it runs; with three clients and with thirty.
 ADDING = {
