@@ -18,13 +18,14 @@ import httpx2
 from pymongo import AsyncMongoClient, monitoring
 
 from bench.results import Table, write_result
-from bench.site import Site, make_event, make_messages, open_site, percentile, serve_database, take
+from bench.site import Site, make_event, make_messages, open_site, percentile, take
 from control_plane.clients.models import Client
 from control_plane.clients.stored_secrets import read_runner_token
 from control_plane.conversations import service as conversations_service
 from control_plane.conversations.repository import Conversations
 from control_plane.database import INDEXES, Database, Document
 from tenant_runner.contract import EVENTS_PATH, MAX_EVENTS_PER_DELIVERY, START_PATH, TOKEN_HEADER
+from tests.conftest import serve_database
 
 INSERTED_AT_ONCE = 5_000
 MESSAGES_PER_CHAT = 500

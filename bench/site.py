@@ -4,11 +4,10 @@ import asyncio
 import itertools
 import os
 import secrets
-import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ import httpx2
 from pydantic import SecretStr
 from pymongo import AsyncMongoClient
 
-from control_plane import embedded_database
 from control_plane.accounts.models import AccountSession
 from control_plane.accounts.repository import Accounts
 from control_plane.clients import service as clients_service
@@ -41,20 +39,6 @@ GENEROUS = {
     "FLAME_LOG_LEVEL": "WARNING",
     "FLAME_LAST_PORT": "60000",
 }
-
-
-@contextmanager
-def serve_database(directory: Path) -> Iterator[str]:
-    """The embedded database as the platform runs it; its address."""
-    uri = embedded_database.prepare(directory, port=find_free())
-    port = int(uri.split("@127.0.0.1:")[1].split("/")[0])
-    process = subprocess.Popen(embedded_database.server_command(directory, port))
-    try:
-        embedded_database.wait_until_it_answers(uri)
-        yield uri
-    finally:
-        process.terminate()
-        process.wait(60)
 
 
 class Site:

@@ -7,6 +7,7 @@ import random
 import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
 from typing import Any, TypeVar, overload
@@ -97,9 +98,9 @@ def free_port() -> Callable[[], int]:
     return find_free_port
 
 
-@pytest.fixture(scope="session")
-def mongodb_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    directory: Path = tmp_path_factory.mktemp("database")
+@contextmanager
+def serve_database(directory: Path) -> Iterator[str]:
+    """The embedded database as the platform runs it; its address."""
     uri = embedded_database.prepare(directory, port=find_free_port())
     port = int(uri.split("@127.0.0.1:")[1].split("/")[0])
     process = subprocess.Popen(embedded_database.server_command(directory, port))
@@ -109,6 +110,12 @@ def mongodb_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(60)
+
+
+@pytest.fixture(scope="session")
+def mongodb_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with serve_database(tmp_path_factory.mktemp("database")) as uri:
+        yield uri
 
 
 @pytest.fixture
