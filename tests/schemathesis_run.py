@@ -31,7 +31,7 @@ phases.coverage.enabled = false
 LEFT_OUT = "positive_data_acceptance,negative_data_rejection"
 
 
-async def attack(
+async def find_failures(
     description: dict[str, Any],
     base_url: str,
     directory: Path,
@@ -41,15 +41,15 @@ async def attack(
     not_covered: tuple[str, ...] = (),
     examples: int = 3,
     coverage: bool = True,
-) -> None:
+) -> str:
     """Run it within the deadline.
 
     Args:
         parameters: values for parts of paths, so that something is found there.
         not_covered: paths whose boundary values are not all tried.
 
-    Raises:
-        AssertionError: with what it says, when the server broke its description or answered 5xx undocumented.
+    Returns:
+        What it says when the server broke its description or answered 5xx undocumented; empty when all is well.
     """
     document = directory / "openapi.json"
     document.write_text(json.dumps(description))
@@ -84,4 +84,4 @@ async def attack(
         process.kill()
         await process.wait()
         raise
-    assert process.returncode == 0, said.decode()[-20_000:]
+    return said.decode()[-20_000:] if process.returncode else ""
