@@ -141,8 +141,8 @@ async def test_a_changed_session_is_told_at_once(post: Post, control_plane: Fake
 async def test_a_newer_configuration_is_pulled_once(post: Post, control_plane: FakeControlPlane) -> None:
     await wait_for(lambda: control_plane.sessions)
     control_plane.change(name="Otra")
-    await wait_for(lambda: post.pulls == 1, deadline_s=10)
-    assert post.revision == 2
+    await wait_for(lambda: post.revision == 2, deadline_s=10)
+    assert post.pulls == 1
     attempts = post.client.attempts
     post.courier.nudge()
     await wait_for(lambda: post.client.attempts > attempts, what="it was heard of again")
