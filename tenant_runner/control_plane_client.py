@@ -4,6 +4,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import datetime
 
 import httpx2
@@ -31,7 +32,7 @@ logger = logging.getLogger(__name__)
 TIMEOUT_S = 15.0
 HEARTBEAT_S = 10.0
 ANXIOUS_HEARTBEAT_S = 2.0
-GATHER_S = 0.05
+GATHER_S = 0.5
 LONGEST_BACKOFF_S = 30.0
 LAST_DELIVERY_S = 2.0
 
@@ -165,9 +166,11 @@ class Courier:
         self._revision = revision
         self._on_newer_config = on_newer_config
         self._memory = memory
+        self._urgent = asyncio.Event()
 
     def nudge(self) -> None:
-        """There is something to tell now."""
+        """There is something to tell at once, such as the session: people wait for it in front of a page."""
+        self._urgent.set()
         self._outbox.news.set()
 
     async def run(self) -> None:
@@ -200,6 +203,7 @@ class Courier:
 
     async def _deliver_once(self) -> bool:
         """Post one batch; True when there is more and it makes sense to go on at once."""
+        self._urgent.clear()
         self._outbox.news.clear()
         events = await self._outbox.next(MAX_EVENTS_PER_DELIVERY)
         delivery = Delivery(
@@ -229,8 +233,10 @@ class Courier:
                 await self._outbox.news.wait()
         except TimeoutError:
             return
-        # What belongs together comes within moments: one request for all of it.
-        await asyncio.sleep(GATHER_S)
+        # A message, its answer and what became of that come within moments: one request for all of them.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GATHER_S):
+                await self._urgent.wait()
 
     async def say_goodbye(self) -> None:
         """One last delivery, so that the end of the session is known at once; it may fail."""

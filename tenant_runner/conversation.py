@@ -177,7 +177,7 @@ class Conversation:
         if turn is not None:
             return turn
         await self._wait_for_silence(chat_id)
-        async with self._journal.transaction():
+        async with self._journal.transaction(lazy=True):
             turn = await self._journal.turns.begin(chat_id)
             if turn is not None and await self._loop.is_loop(turn, self._answering.config.loop_limit):
                 await self._leave_to_human(turn, LOOP)

@@ -67,7 +67,8 @@ class Incoming:
         deleted_before = max(await retention.purged_before(), await retention.erased_before(message.chat_id))
         if message.sent_at.timestamp() < deleted_before:
             return None
-        async with self._journal.transaction():
+        # Lost with the machine's power, it is read from the page again: as far as that was done is written after it.
+        async with self._journal.transaction(lazy=True):
             if message.undecrypted:
                 return await self._store_undecrypted(message)
             if message.from_me:

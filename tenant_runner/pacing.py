@@ -31,11 +31,12 @@ class Pacing:
         A time that was given before a restart and is not over yet stands.
         """
         pace = self._journal.pace
-        async with self._lock, self._journal.transaction():
+        async with self._lock, self._journal.transaction(lazy=True):
             given = await pace.slot_of(message_id)
             if given is not None and given >= now():
                 return given
-            await pace.take_back(message_id)
+            if given is not None:
+                await pace.take_back(message_id)
             if await self.is_exhausted():
                 return None
             limits = self._config().pacing

@@ -75,7 +75,7 @@ class Replying:
                 message_ids.append(await channel.new_message_id(turn.chat_id))
             except ChannelNotReady:
                 await asyncio.sleep(1)
-        async with self._journal.transaction():
+        async with self._journal.transaction(lazy=True):
             return [
                 await self._journal.outbound.prepare(
                     message_id=message_id,
@@ -110,9 +110,10 @@ class Replying:
                 return refusal
         await channel.mark_read(turn.chat_id)
         typing_s = min(self._answering.config.pacing.typing_s, 0.4 + len(part.text) / 150)
-        if typing_s > 0:
-            await channel.show_typing(turn.chat_id, typing_s)
-            await asyncio.sleep(typing_s)
+        if typing_s <= 0:
+            return None
+        await channel.show_typing(turn.chat_id, typing_s)
+        await asyncio.sleep(typing_s)
         return await self._refusal(turn)
 
     async def _refusal(self, turn: Turn) -> str | None:
@@ -132,7 +133,7 @@ class Replying:
         refusal = self._refused.pop(turn.turn_id, None)
         if fate == "dropped" and refusal is None:
             refusal = await self._refusal(turn) or NOT_SENT
-        async with self._journal.transaction():
+        async with self._journal.transaction(lazy=True):
             for part in parts:
                 await self._journal.outbound.drop(part.message_id)
             if fate == "sent":

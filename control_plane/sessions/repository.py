@@ -11,6 +11,8 @@ from pymongo.errors import DuplicateKeyError
 from control_plane.database import Database, Document
 from control_plane.sessions.models import QRCode, Session, TypedCode
 
+_NEWEST = "last_message_at"
+
 
 class Sessions:
     """Every client's session: for lists and for the cleanup."""
@@ -65,25 +67,23 @@ class ClientSession:
                 await self._sessions.insert_one({**own, "fence": 0})
 
     async def set(self, **values: Any) -> None:
-        """Set fields and tell the pages."""
+        """Set fields and tell the pages; `last_message_at` only ever goes forward."""
         await self._set(values | {"updated_at": datetime.now(UTC)})
 
     async def hear(self, **values: Any) -> None:
         """Set fields that no page waits for, such as the heartbeat."""
         await self._set(values)
 
-    async def set_last_message(self, sent_at: datetime) -> None:
-        """Tell the pages of a message, unless a later one is known."""
-        update = {"$max": {"last_message_at": sent_at}, "$set": {"updated_at": datetime.now(UTC)}}
-        await self._sessions.update_one({"_id": self.client_id}, update, upsert=True)
-
     async def _set(self, values: dict[str, Any]) -> None:
         document: dict[str, Any] = {"_id": self.client_id}
         if self._fence is not None:
             document["fence"] = {"$not": {"$gt": self._fence}}
             values = values | {"fence": self._fence}
+        update = {"$set": {name: value for name, value in values.items() if name != _NEWEST}}
+        if _NEWEST in values:
+            update["$max"] = {_NEWEST: values[_NEWEST]}
         try:
-            await self._sessions.update_one(document, {"$set": values}, upsert=True)
+            await self._sessions.update_one(document, update, upsert=True)
         except DuplicateKeyError as error:
             raise FenceOutdated from error
 

@@ -120,13 +120,14 @@ async def _apply_all(
                 newest = max(newest or event.payload.sent_at, event.payload.sent_at)
         if time.monotonic() > ends:
             break
-    if newest is not None:
-        await session.set_last_message(newest)
     now = datetime.now(UTC)
+    progress: dict[str, Any] = {}
     if accepted != through or known.journal_id != delivery.journal_id:
-        await session.set(journal_id=delivery.journal_id, accepted_through=accepted)
+        progress = {"journal_id": delivery.journal_id, "accepted_through": accepted}
+    if newest is not None:
+        progress["last_message_at"] = newest
     revision = client.revision
-    is_news = await _store_session(delivery, known, session=session, now=now)
+    is_news = await _store_session(delivery, known, progress, session=session, now=now)
     phone = delivery.session.phone
     if is_news and delivery.session.state is SessionState.SCAN_QR_CODE and known.linked_phone:
         await session.hear(linked_phone=None)
@@ -142,19 +143,24 @@ async def _apply_all(
     return DeliveryReceipt(accepted_through=accepted, config_revision=revision)
 
 
-async def _store_session(delivery: Delivery, known: Session, *, session: ClientSession, now: datetime) -> bool:
-    """Store the snapshot if it is news, the heartbeat in any case; False for one that a newer one replaced."""
+async def _store_session(
+    delivery: Delivery, known: Session, progress: dict[str, Any], *, session: ClientSession, now: datetime
+) -> bool:
+    """Store how far the events got, and the snapshot if it is news; False for one that a newer one replaced."""
     snapshot = delivery.session
-    heard = {"heard_at": now, "config_revision": delivery.config_revision, "memory_bytes": delivery.memory_bytes}
-    if known.instance == delivery.instance and known.version == snapshot.version:
-        await session.hear(**heard, last_round_trip_at=snapshot.last_round_trip_at)
-        return True
-    if known.instance == delivery.instance and snapshot.version < known.version:
-        return False
+    is_same = known.instance == delivery.instance and known.version == snapshot.version
+    is_replaced = known.instance == delivery.instance and snapshot.version < known.version
+    values = dict(progress)
+    if not is_replaced:
+        values |= {"heard_at": now, "config_revision": delivery.config_revision, "memory_bytes": delivery.memory_bytes}
+        values["last_round_trip_at"] = snapshot.last_round_trip_at
+    if is_same or is_replaced:
+        await (session.set(**values) if progress else session.hear(**values))
+        return is_same
     await _store_code(snapshot, session)
-    values: dict[str, Any] = snapshot.model_dump(exclude={"qr", "qr_expires_at", "link_code", "link_code_expires_at"})
+    values |= snapshot.model_dump(exclude={"qr", "qr_expires_at", "link_code", "link_code_expires_at"})
     values |= {"state": str(snapshot.state), "reason": str(snapshot.reason)}
-    await session.set(**values, **heard, instance=delivery.instance, instance_started_at=delivery.started_at)
+    await session.set(**values, instance=delivery.instance, instance_started_at=delivery.started_at)
     if known.state != snapshot.state:
         facts = {"client_id": session.client_id, "state": str(snapshot.state), "reason": str(snapshot.reason)}
         logger.info("session changed", extra=facts)

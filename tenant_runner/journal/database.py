@@ -1,4 +1,4 @@
-"""The journal's SQLite file: opened private, durable at each commit, one writer at a time."""
+"""The journal's SQLite file: opened private, durable before anybody is told, one writer at a time."""
 
 import asyncio
 import os
@@ -26,6 +26,9 @@ class Database:
     A statement on a few rows takes some ten microseconds and a commit less than a millisecond, while each visit to a
     thread costs more than either and waits for its turn on a busy machine: so both run where they are called. Whoever
     works for this client waits for its journal anyway. What goes through whole tables runs in a thread.
+
+    Every commit outlives every process. A commit that is not lazy outlives a loss of power too, and makes so whatever
+    was committed before it: it waits for the disk, which all runners and the database of one machine share.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -36,6 +39,7 @@ class Database:
         self._lock = asyncio.Lock()
         self._holder: asyncio.Task[Any] | None = None
         self._on_many = False
+        self._lazy = False
 
     @classmethod
     async def open(cls, path: Path) -> "Database":
@@ -52,8 +56,13 @@ class Database:
         self._thread.shutdown(wait=False)
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[None]:
-        """Everything inside is written together; a task may nest it, then the outermost one commits."""
+    async def transaction(self, *, lazy: bool = False) -> AsyncIterator[None]:
+        """Everything inside is written together; a task may nest it, then the outermost one commits.
+
+        Args:
+            lazy: it may be lost with the machine's power, until something that is not lazy follows: for what can be
+                found out again, and is told to nobody before.
+        """
         task = asyncio.current_task()
         if task is not None and self._holder is task:
             yield
@@ -61,6 +70,9 @@ class Database:
         async with self._lock:
             self._holder, self._on_many = task, False
             try:
+                if lazy is not self._lazy:
+                    await self._execute(f"PRAGMA synchronous={'NORMAL' if lazy else 'FULL'}")
+                    self._lazy = lazy
                 await self._execute("BEGIN IMMEDIATE")
                 yield
                 if self._on_many:

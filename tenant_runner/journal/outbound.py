@@ -113,7 +113,7 @@ class OutboundMessages:
         return [_outbound(row) for row in rows]
 
     async def sending(self, outbound: Outbound, in_reply_to: tuple[str, ...]) -> None:
-        """From here on it may have left; it becomes a line of the chat."""
+        """From here on it may have left; it becomes a line of the chat. Never lazy: nothing leaves twice."""
         async with self._database.transaction():
             await self._database.run(
                 "UPDATE outbound SET state = 'sending' WHERE message_id = ? AND state = 'prepared'", outbound.message_id
@@ -147,7 +147,7 @@ class OutboundMessages:
 
     async def acknowledge(self, message_id: str, ack: Ack) -> bool:
         """Note how far a message got and tell of it; a step back or an unknown id changes nothing."""
-        async with self._database.transaction():
+        async with self._database.transaction(lazy=True):
             row = await self._database.first(
                 "SELECT chat_id, ack, state FROM outbound WHERE message_id = ?", message_id
             )

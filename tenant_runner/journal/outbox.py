@@ -8,6 +8,7 @@ from pydantic import TypeAdapter
 from tenant_runner.contract import Event, EventPayload
 from tenant_runner.journal.database import Database, now, to_datetime
 
+_OFFERED = "offered_through"
 _PAYLOAD: TypeAdapter[EventPayload] = TypeAdapter(EventPayload)
 
 
@@ -35,9 +36,14 @@ class Outbox:
         return sequence
 
     async def next(self, limit: int) -> tuple[Event, ...]:
-        """The oldest events, in order; none of a change that may still be taken back."""
+        """The oldest events, in order; none of a change that may still be taken back.
+
+        Whoever was told of a number takes another event of that number for a repetition: so they are durable by now.
+        """
         async with self._database.transaction():
             rows = await self._database.rows("SELECT * FROM outbox ORDER BY sequence LIMIT ?", limit)
+            if rows and str(rows[-1]["sequence"]) != await self._database.fact(_OFFERED):
+                await self._database.remember(_OFFERED, str(rows[-1]["sequence"]))
         return tuple(
             Event(
                 id=row["id"],
@@ -50,7 +56,8 @@ class Outbox:
 
     async def accepted(self, through: int) -> int:
         """Forget the events that the control plane stored; returns how many those were."""
-        return await self._database.run("DELETE FROM outbox WHERE sequence <= ?", through)
+        async with self._database.transaction(lazy=True):
+            return await self._database.run("DELETE FROM outbox WHERE sequence <= ?", through)
 
     async def count(self) -> int:
         """How many events wait."""

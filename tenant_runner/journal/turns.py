@@ -55,7 +55,7 @@ class Turns:
 
     async def adopt_pending(self, turn: Turn) -> None:
         """Let messages that came meanwhile join a turn that has no answer yet."""
-        async with self._database.transaction():
+        async with self._database.transaction(lazy=True):
             await self._adopt(turn.turn_id, turn.chat_id)
 
     async def _adopt(self, turn_id: int | None, chat_id: str) -> None:
@@ -77,7 +77,7 @@ class Turns:
 
     async def replied(self, turn: Turn, reply: str, *, notice: str | None = None) -> Turn:
         """Keep the answer before anything is done with it."""
-        async with self._database.transaction():
+        async with self._database.transaction(lazy=True):
             await self._database.run(
                 "UPDATE turns SET reply = ?, replied_at = ?, notice = ? WHERE turn_id = ?",
                 reply,
