@@ -46,6 +46,8 @@ logger = logging.getLogger(__name__)
 LEASE_S = 15.0
 RENEW_S = 4.0
 LOOK_S = 1.0
+# How soon it is noticed that something else is wanted of a client: one query by an index.
+NOTICE_S = 0.25
 STOP_DEADLINE_S = 5.0
 # A browser that waits for WhatsApp to come back has started: it does not hold up the others.
 COMING_UP = frozenset({SessionReason.PREPARING, SessionReason.SYNCING})
@@ -62,6 +64,7 @@ class Context:
         seen: what was wanted of each client when it was looked at, by client.
         reconciled_at: when everybody was looked at last, in the event loop's time.
         is_up_to_date: the last look went well; if not, the next one is at everybody.
+        pass_lock: held during a pass: there is one at a time.
     """
 
     settings: Settings
@@ -73,6 +76,7 @@ class Context:
     seen: dict[str, object] = field(default_factory=dict)
     reconciled_at: float = field(default=float("-inf"))
     is_up_to_date: bool = field(default=False)
+    pass_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     has_told_walls: bool = field(default=False)
     has_upgraded: bool = field(default=False)
 
@@ -91,7 +95,21 @@ class Context:
 
 
 async def reconcile_runners(context: Context) -> None:
-    """Everybody at every interval; in between, at once, those of whom something else is wanted or something goes on."""
+    """Everybody at every interval; in between those of whom something else is wanted or something goes on."""
+    async with context.pass_lock:
+        await _reconcile(context)
+
+
+async def notice_wishes(context: Context) -> None:
+    """Begin a pass at once when something else is wanted of a client than at the last one."""
+    if not context.is_up_to_date or context.pass_lock.locked():
+        return
+    recent = await Clients(context.database).list_changed_since(datetime.now(UTC) - OVERLAP)
+    if any(_is_wish(client, context) for client in recent):
+        await reconcile_runners(context)
+
+
+async def _reconcile(context: Context) -> None:
     read_at, now = datetime.now(UTC), asyncio.get_running_loop().time()
     due = now - context.reconciled_at >= context.settings.reconcile_interval_s
     if not due and not context.is_up_to_date:
@@ -137,12 +155,17 @@ async def _find_unsettled(context: Context, now: datetime) -> list[Client]:
     """Those of whom something else is wanted than before, or something goes on, and those whose starts take places."""
     clients, reconciler = Clients(context.database), context.reconciler
     recent = {client.id: client for client in await clients.list_changed_since(now - OVERLAP)}
-    ids = reconciler.unsettled | {i for i, client in recent.items() if context.seen.get(i) != _wanted(client)}
+    ids = reconciler.unsettled | {i for i, client in recent.items() if _is_wish(client, context)}
     if not ids:
         return []
     ids |= reconciler.starting
     others = sorted(ids - recent.keys())
     return [recent[i] for i in ids & recent.keys()] + [*(await clients.list_some(others) if others else ())]
+
+
+def _is_wish(client: Client, context: Context) -> bool:
+    """Something else is wanted of it than when it was looked at last."""
+    return context.seen.get(client.id) != _wanted(client)
 
 
 def _wanted(client: Client) -> object:
@@ -218,6 +241,7 @@ class Job:
 
 JOBS = (
     Job("reconcile runners", LOOK_S, reconcile_runners),
+    Job("notice wishes", NOTICE_S, notice_wishes),
     Job("upgrade data", LOOK_S, upgrade_data),
     Job("tell isolation", LOOK_S, tell_walls),
     Job("deliver mail", 2.0, deliver_mail),

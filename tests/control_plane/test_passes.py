@@ -11,7 +11,7 @@ from control_plane.runners.launchers import probe_walls
 from control_plane.runners.launchers.base import ProcessState
 from control_plane.runners.models import Runner, RunnerState
 from control_plane.runners.repository import Runners
-from control_plane.scheduler import OVERLAP, Context, reconcile_runners
+from control_plane.scheduler import OVERLAP, Context, notice_wishes, reconcile_runners
 from control_plane.sessions.repository import ClientSession
 from tenant_runner.contract import SessionReason, SessionState
 from tests.control_plane.runners.memory import MemoryLauncher
@@ -84,6 +84,25 @@ async def test_what_is_wanted_is_done_at_the_next_look_and_nobody_else_is_looked
     await looks.settle()
     assert looks.launcher.started == [one.id, two.id, two.id, two.id]
     assert one.id not in looks.launcher.defined
+
+
+async def test_what_is_wanted_is_noticed_at_once_and_nothing_is_looked_at_until_then(looks: Looks) -> None:
+    client = await looks.add("Uno")
+    looks.launcher.defined.clear()
+    looks.launcher.looked_at = 0
+    await notice_wishes(looks.context)
+    assert (looks.launcher.looked_at, looks.launcher.defined) == (0, [])
+    await looks.site.clients.ask_for_restart(client.id)
+    async with looks.context.pass_lock:
+        # The pass that goes on may have read what was wanted before; nobody begins another one beside it.
+        await notice_wishes(looks.context)
+        assert looks.launcher.defined == []
+    await notice_wishes(looks.context)
+    assert looks.launcher.started == [client.id, client.id]
+    # What was begun goes on with the looks of every second.
+    looks.launcher.defined.clear()
+    await notice_wishes(looks.context)
+    assert looks.launcher.defined == []
 
 
 async def test_two_changes_of_the_same_moment_are_both_seen(looks: Looks) -> None:

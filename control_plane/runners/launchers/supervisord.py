@@ -36,7 +36,7 @@ SERVE = ("python", "-m", "tenant_runner", "serve", "--client")
 PURGE = ("python", "-m", "tenant_runner", "purge", "--client")
 # The runner allows itself two minutes for the AI provider.
 PURGE_DEADLINE_S = 180.0
-POLL_S = 0.1
+POLL_S = 0.05
 # On top of the time that supervisord waits before it kills: it looks about once a second.
 STOP_MARGIN_S = 10.0
 # So many are asked for one by one; more cost supervisord as much as all that it knows.
