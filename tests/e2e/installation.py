@@ -59,6 +59,7 @@ class Installation:
         # What set-up made is the same for every copy.
         (self.home / "node_modules").symlink_to(REPOSITORY / "node_modules")
         shutil.copytree(REPOSITORY / "static" / "vendor", self.home / "static" / "vendor")
+        subprocess.run([sys.executable, "-m", "compileall", "-q", "tenant_runner"], cwd=self.home, check=True)
         for compiled in REPOSITORY.glob("control_plane/locales/*/LC_MESSAGES/*.mo"):
             shutil.copy2(compiled, self.home / compiled.relative_to(REPOSITORY))
 
