@@ -161,10 +161,7 @@
     });
     nudge();
   };
-  const waiting = setInterval(() => {
-    subscribe();
-    if (subscribed) clearInterval(waiting);
-  }, 200);
+  window.WPP?.loader.onReady(subscribe);
 
   const pageVersion = () => {
     try {

@@ -89,8 +89,8 @@ class Browser:
         """The browser's page, with functions that it may call and scripts that run before each of its documents."""
         for name, function in events.items():
             await self._tab.add_function(name, function)
-        for script in scripts:
-            await self._tab.add_script(script)
+        # Added in this order; none waits for the answer to the one before.
+        await asyncio.gather(*map(self._tab.add_script, scripts))
         return self._tab
 
     async def answer_with(self, url: str, html: str) -> None:

@@ -44,17 +44,20 @@ class Tab:
         session.on("Page.lifecycleEvent", tab._lived)
         session.on("Page.javascriptDialogOpening", tab._answer_dialog)
         session.on("Runtime.bindingCalled", tab._called)
-        await session.call("Page.enable")
-        # Without it no function outlives the document that it was given to.
-        await session.call("Runtime.enable")
-        tree = await session.call("Page.getFrameTree")
+        # They are carried out in this order; none waits for the answer to the one before.
+        *_, tree = await asyncio.gather(
+            session.call("Page.enable"),
+            # Without it no function outlives the document that it was given to.
+            session.call("Runtime.enable"),
+            session.call("Page.setLifecycleEventsEnabled", enabled=True),
+            session.call("Page.setBypassCSP", enabled=True),
+            session.call("Emulation.setFocusEmulationEnabled", enabled=True),
+            session.call("Emulation.setDeviceMetricsOverride", deviceScaleFactor=1, mobile=False, **VIEWPORT),
+            # WhatsApp Web turns browsers away whose name it does not know, and "HeadlessChrome" is one of them.
+            session.call("Emulation.setUserAgentOverride", **name_properly(agent)),
+            session.call("Page.getFrameTree"),
+        )
         tab._navigated(tree["frameTree"])
-        await session.call("Page.setLifecycleEventsEnabled", enabled=True)
-        await session.call("Page.setBypassCSP", enabled=True)
-        await session.call("Emulation.setFocusEmulationEnabled", enabled=True)
-        await session.call("Emulation.setDeviceMetricsOverride", deviceScaleFactor=1, mobile=False, **VIEWPORT)
-        # WhatsApp Web turns browsers away whose name it does not know, and "HeadlessChrome" is one of them.
-        await session.call("Emulation.setUserAgentOverride", **name_properly(agent))
         return tab
 
     # ------------------------------------------------------------------------------------------ before its documents
