@@ -6,7 +6,7 @@ import hmac
 import logging
 from collections.abc import Awaitable
 from http import HTTPStatus
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Annotated, Any, TypeVar
 from uuid import uuid4
 
 from fastapi import Depends, FastAPI, Header, Request
@@ -31,7 +31,7 @@ from tenant_runner.contract import (
     SendAccepted,
     SendRequest,
 )
-from tenant_runner.journal.outbound import Outbound
+from tenant_runner.service import NotConfigured, Service
 
 logger = logging.getLogger(__name__)
 
@@ -60,43 +60,6 @@ class Problem(Exception):
         self.status = status
         self.kind = kind
         self.title = title
-
-
-class NotConfigured(Exception):
-    """The configuration did not arrive yet."""
-
-
-class Service(Protocol):
-    """What the API offers, done by the runner. Everything but `status` may raise `NotConfigured`."""
-
-    async def status(self) -> RunnerStatus:
-        """How it is now."""
-        ...
-
-    async def send(self, request: SendRequest, key: str) -> Outbound:
-        """Promise to send a text; may raise `ChannelNotReady`."""
-        ...
-
-    async def process_message(self, request: ProcessMessageRequest) -> str:
-        """The assistant's answer; may raise `AssistantFailure`."""
-        ...
-
-    async def purge(self, request: PurgeRequest) -> PurgeReport:
-        """Delete what is past its time."""
-        ...
-
-    async def refresh_code(self) -> None:
-        """Show new codes; may raise `ChannelNotReady`."""
-
-    async def link_code(self, phone: str) -> LinkCode:
-        """A code to type on the phone; may raise `ChannelNotReady`."""
-        ...
-
-    async def set_automatic(self, request: ConversationRequest) -> None:
-        """Have the assistant answer in a chat, or be quiet there."""
-
-    async def logout(self) -> None:
-        """Unlink; may raise `ChannelNotReady`."""
 
 
 def create_app(service: Service, token: SecretStr) -> FastAPI:

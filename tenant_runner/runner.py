@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from tenant_runner.answering import Answering, Patience
-from tenant_runner.app import NotConfigured
 from tenant_runner.assistants import ASSISTANTS
 from tenant_runner.assistants.base import Assistant
 from tenant_runner.channels import CHANNELS, ChannelEnvironment
@@ -36,6 +35,7 @@ from tenant_runner.journal import Journal
 from tenant_runner.journal.outbound import Outbound
 from tenant_runner.memory import MemoryWatch
 from tenant_runner.purge import erase, purge, retire
+from tenant_runner.service import NotConfigured
 from tenant_runner.settings import RunnerSettings
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ _LINKED_PHONE = "linked_phone"
 
 
 class Runner:
-    """Implements what the channel tells (`ChannelListener`) and what the API offers (`app.Service`)."""
+    """Implements what the channel tells (`ChannelListener`) and what the API offers (`Service`)."""
 
     def __init__(
         self,
@@ -70,6 +70,7 @@ class Runner:
         self._channel: Channel | None = None
         self._answering: Answering | None = None
         self._conversation: Conversation | None = None
+        self._answers = asyncio.Event()
         self._purging = asyncio.Lock()
         self._background: set[asyncio.Task[None]] = set()
         self._memory = MemoryWatch(
@@ -100,11 +101,14 @@ class Runner:
         """Work until cancelled; with the control plane away at the start it waits for it."""
         config = await self._client.wait_for_config()
         logger.info("configuration received", extra={"revision": config.revision})
-        assistant = ASSISTANTS[config.assistant.kind](config.assistant, self._journal.threads)
+        self._config = config
+        # The browser takes longest: what an assistant loads is loaded beside it.
+        await self._start_channel(config)
+        make = ASSISTANTS[config.assistant.kind]
+        assistant = await asyncio.to_thread(make, config.assistant, self._journal.threads)
         self._answering = Answering(self._journal, config, assistant, self._patience)
         self._conversation = Conversation(self._journal, self._answering, self.working_channel, self._patience)
-        self._config = config
-        await self._start_channel(config)
+        self._answers.set()
         self._in_background(self._memory.run(), name="memory")
         await self._conversation.resume()
         await self._courier.run()
@@ -206,18 +210,18 @@ class Runner:
 
     async def message_received(self, message: ChannelMessage) -> None:
         """See `ChannelListener`."""
-        if self._conversation is not None:
-            await self._conversation.receive(message)
+        await self._answers.wait()
+        await self._configured_conversation().receive(message)
 
     async def message_changed(self, change: ChannelChange) -> None:
         """See `ChannelListener`."""
-        if self._conversation is not None:
-            await self._conversation.change(change)
+        await self._answers.wait()
+        await self._configured_conversation().change(change)
 
     async def message_acknowledged(self, message_id: str, ack: Ack) -> None:
         """See `ChannelListener`."""
-        if self._conversation is not None:
-            await self._conversation.acknowledge(message_id, ack)
+        await self._answers.wait()
+        await self._configured_conversation().acknowledge(message_id, ack)
 
     async def session_changed(self, session: SessionChanged) -> None:
         """See `ChannelListener`; remembers which number is linked, across restarts."""
@@ -238,7 +242,7 @@ class Runner:
     # ------------------------------------------------------------------------------------------------ from the API
 
     async def status(self) -> RunnerStatus:
-        """See `app.Service`."""
+        """See `Service`."""
         return RunnerStatus(
             client_id=self._credentials.client_id,
             instance=self._instance,
@@ -250,15 +254,15 @@ class Runner:
         )
 
     async def send(self, request: SendRequest, key: str) -> Outbound:
-        """See `app.Service`."""
+        """See `Service`."""
         return await self._configured_conversation().send(request.chat_id, request.text, request_key=key)
 
     async def process_message(self, request: ProcessMessageRequest) -> str:
-        """See `app.Service`."""
+        """See `Service`."""
         return await self._configured_conversation().ask(request.contact, request.text)
 
     async def purge(self, request: PurgeRequest) -> PurgeReport:
-        """See `app.Service`; one at a time."""
+        """See `Service`; one at a time."""
         if self._answering is None:
             raise NotConfigured
         async with self._purging:
@@ -274,19 +278,19 @@ class Runner:
             return PurgeReport(failed=1, detail="the assistant is answering in that chat; it is erased right after")
 
     async def refresh_code(self) -> None:
-        """See `app.Service`."""
+        """See `Service`."""
         await self._configured_channel().refresh_code()
 
     async def link_code(self, phone: str) -> LinkCode:
-        """See `app.Service`."""
+        """See `Service`."""
         return await self._configured_channel().link_code(phone)
 
     async def set_automatic(self, request: ConversationRequest) -> None:
-        """See `app.Service`."""
+        """See `Service`."""
         await self._configured_conversation().set_automatic(request.chat_id, automatic=request.automatic)
 
     async def logout(self) -> None:
-        """See `app.Service`."""
+        """See `Service`."""
         await self._configured_channel().logout()
 
     def _configured_conversation(self) -> Conversation:

@@ -4,30 +4,22 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-import uvicorn
-
-from tenant_runner.app import create_app
 from tenant_runner.contract import RunnerCredentials
 from tenant_runner.credentials import CannotStart
 from tenant_runner.journal import Journal
 from tenant_runner.runner import Runner
 from tenant_runner.settings import RunnerSettings
 
+if TYPE_CHECKING:
+    from tenant_runner.api_server import ApiServer
+
 logger = logging.getLogger(__name__)
 
 STOP_S = 9.0
 BIND_WAIT_S = 5.0
 JOURNAL_FILE = "journal.sqlite3"
-
-
-class _Server(uvicorn.Server):
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Signals are the whole process's business, see `serve`."""
-        yield
 
 
 async def bind(port: int) -> socket.socket:
@@ -53,6 +45,26 @@ async def bind(port: int) -> socket.socket:
             return listener
 
 
+async def _serve_api(
+    runner: Runner, credentials: RunnerCredentials, listener: socket.socket, ending: asyncio.Event
+) -> None:
+    """Serve until it is to end; who connects while the API is being loaded waits for a moment."""
+
+    def load() -> "ApiServer":
+        # It costs as much time as all else together, and the browser is on its way meanwhile.
+        from tenant_runner.api_server import make_server
+
+        return make_server(runner, credentials.token)
+
+    server = await asyncio.to_thread(load)
+    serving = asyncio.create_task(server.serve(sockets=[listener]), name="api")
+    ended = asyncio.create_task(ending.wait())
+    await asyncio.wait({serving, ended}, return_when=asyncio.FIRST_COMPLETED)
+    ended.cancel()
+    server.should_exit = True
+    await serving
+
+
 async def serve(settings: RunnerSettings, credentials: RunnerCredentials) -> None:
     """Serve one client; returns within 10 s of SIGTERM, SIGINT or SIGWINCH, with nothing left running."""
     stopping = asyncio.Event()
@@ -63,17 +75,9 @@ async def serve(settings: RunnerSettings, credentials: RunnerCredentials) -> Non
     listener = await bind(credentials.port)
     journal = await Journal.open(settings.client_directory(credentials.client_id) / JOURNAL_FILE)
     runner = Runner(settings, credentials, journal)
-    server = _Server(
-        uvicorn.Config(
-            create_app(runner, credentials.token),
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            timeout_graceful_shutdown=1,
-        )
-    )
     working = asyncio.create_task(runner.run(), name="runner")
-    serving = asyncio.create_task(server.serve(sockets=[listener]), name="http")
+    ending = asyncio.Event()
+    serving = asyncio.create_task(_serve_api(runner, credentials, listener, ending), name="http")
     told = asyncio.create_task(stopping.wait(), name="signals")
     logger.info("runner started", extra={"port": credentials.port, "journal_id": journal.id})
     try:
@@ -82,7 +86,7 @@ async def serve(settings: RunnerSettings, credentials: RunnerCredentials) -> Non
         logger.info("runner stopping", extra={"asked": stopping.is_set()})
         working.cancel()
         told.cancel()
-        server.should_exit = True
+        ending.set()
         try:
             async with asyncio.timeout(STOP_S):
                 await asyncio.gather(working, serving, return_exceptions=True)
@@ -91,7 +95,8 @@ async def serve(settings: RunnerSettings, credentials: RunnerCredentials) -> Non
             logger.exception("runner did not stop in time")
         await journal.close()
         listener.close()
-    if working.done() and not working.cancelled():
-        # It only ends by itself when it broke; whoever started this process starts it again.
-        working.result()
+    for task in (working, serving):
+        if task.done() and not task.cancelled():
+            # It only ends by itself when it broke; whoever started this process starts it again.
+            task.result()
     logger.info("runner stopped")

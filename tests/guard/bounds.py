@@ -21,8 +21,11 @@ COMMANDS = {
 }
 
 # Modules in a runner before it does anything, and what has no business there before it is needed.
-RUNNER_MODULES = 760
-NOT_AT_START = ("openai", "schemathesis", "pytest", "pymongo", "control_plane", "sandbox", "jinja2", "supervisor")
+RUNNER_MODULES = 450
+NOT_AT_START = (
+    *("openai", "fastapi", "starlette", "uvicorn"),
+    *("schemathesis", "pytest", "pymongo", "control_plane", "sandbox", "jinja2", "supervisor"),
+)
 
 # Bytes of one text message of 60 characters: in a delivery, and as a document; of a heartbeat.
 EVENT_ON_THE_WIRE = 620

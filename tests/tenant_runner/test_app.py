@@ -7,7 +7,7 @@ import httpx2
 import pytest
 from pydantic import SecretStr
 
-from tenant_runner.app import NotConfigured, create_app
+from tenant_runner.app import create_app
 from tenant_runner.assistants.base import Rejected, TenantProblem, Unavailable
 from tenant_runner.channels.base import ChannelNotReady
 from tenant_runner.contract import (
@@ -23,6 +23,7 @@ from tenant_runner.contract import (
     SessionState,
 )
 from tenant_runner.journal.outbound import Outbound
+from tenant_runner.service import NotConfigured
 from tests.conftest import find_free_port
 from tests.tenant_runner.http_server import HttpServer
 
