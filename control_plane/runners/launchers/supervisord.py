@@ -1,7 +1,6 @@
 """Runners as programs of supervisord: one file per client in its include directory, XML-RPC over its Unix socket."""
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections import defaultdict
@@ -92,17 +91,18 @@ class SupervisordLauncher(Launcher):
         self._start_seconds = start_seconds
         self._start_retries = start_retries
         self._stop_seconds = stop_seconds
-        # A file that is written while another caller reloads would be read half-announced.
+        # One definition at a time: a file is what supervisord took last.
         self._configuration = asyncio.Lock()
         self._clients: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._known: set[str] | None = None
-        self._reloaded = False
+        # Whose definition was compared with the one that supervisord holds.
+        self._compared: set[str] = set()
         self._daemon: int | None = None
 
     # ------------------------------------------------------------------------------------------ define
 
     async def ensure(self, specs: Collection[RunnerSpec]) -> Mapping[str, LauncherError]:
-        """Write the files that are missing or differ, reload once, then add or replace what that changed."""
+        """Have supervisord take what is new or differs, all in one call; write what it took to the programs' files."""
         if self._walls is not None and not self._walls.is_enough:
             raise LauncherRefused(
                 f"this machine does not allow the isolation that the settings demand ({self._walls.reason}). "
@@ -111,88 +111,67 @@ class SupervisordLauncher(Launcher):
         self._specs |= {spec.client_id: spec for spec in specs}
         if self._known is None:
             await self.list()
-        problems: dict[str, LauncherError] = {}
         async with self._configuration:
             texts = {spec.client_id: self._render(spec.client_id) for spec in specs}
-            before = {client_id: read_text(self._file(client_id)) for client_id in texts}
             known = self._known or set()
-            suspects = [i for i, text in texts.items() if before[i] != text or i not in known]
-            if not suspects and self._reloaded:
-                return {}
-            for client_id in suspects:
-                write_private(self._file(client_id), texts[client_id])
-            try:
-                changed = await self._reload()
-            except LauncherRefused as refusal:
-                logger.warning("program files were rolled back", extra={"reason": str(refusal), "files": len(suspects)})
-                for client_id in suspects:
-                    self._restore(client_id, before[client_id] if client_id in known else None)
-                changed, problems = await self._write_one_by_one(suspects, texts, before)
-            for client_id in suspects:
-                if client_id not in known and client_id not in problems:
-                    await self._add(client_id, problems)
-            self._reloaded = True
-        replaced = [client_id for client_id in changed if client_id in texts]
-        outcomes = await asyncio.gather(*map(self._replace, replaced), return_exceptions=True)
-        for client_id, outcome in zip(replaced, outcomes, strict=True):
-            if isinstance(outcome, LauncherError):
-                problems[client_id] = outcome
-            elif isinstance(outcome, BaseException):
-                raise outcome
+            # Once all: what an earlier scheduler wrote may not be what supervisord holds.
+            asked = [
+                client_id
+                for client_id, text in texts.items()
+                if client_id not in self._compared or client_id not in known or read_text(self._file(client_id)) != text
+            ]
+            outcomes = await self._define({client_id: texts[client_id] for client_id in asked})
+            for client_id, (outcome, _) in outcomes.items():
+                if outcome != "refused":
+                    # Only what supervisord could read: one file that it cannot read keeps it from starting again.
+                    write_private(self._file(client_id), texts[client_id])
+                elif client_id not in known:
+                    self._file(client_id).unlink(missing_ok=True)
+        problems: dict[str, LauncherError] = {
+            client_id: LauncherRefused(f"supervisord cannot read the program's definition: {reason}")
+            for client_id, (outcome, reason) in outcomes.items()
+            if outcome == "refused"
+        }
+        replaced = [client_id for client_id, (outcome, _) in outcomes.items() if outcome == "other"]
+        ends = await asyncio.gather(*(self._replace(i, texts[i]) for i in replaced), return_exceptions=True)
+        for client_id, end in zip(replaced, ends, strict=True):
+            if isinstance(end, LauncherError):
+                problems[client_id] = end
+            elif isinstance(end, BaseException):
+                raise end
         return problems
 
-    async def _write_one_by_one(
-        self, suspects: list[str], texts: Mapping[str, str], before: Mapping[str, str | None]
-    ) -> tuple[list[str], dict[str, LauncherError]]:
-        """Find the bad file among many: one of them stops supervisord from reading all, and from starting again."""
-        changed: list[str] = []
-        problems: dict[str, LauncherError] = {}
-        for client_id in suspects:
-            write_private(self._file(client_id), texts[client_id])
-            try:
-                changed = await self._reload()
-            except LauncherRefused as refusal:
-                self._restore(client_id, before[client_id] if client_id in (self._known or ()) else None)
-                problems[client_id] = refusal
-        if suspects and suspects[-1] in problems:
-            # supervisord may still hold what it refused; a reload of the files as they are now makes it forget that.
-            with contextlib.suppress(LauncherRefused):
-                changed = await self._reload()
-        return changed, problems
-
-    async def _reload(self) -> list[str]:
-        """Make supervisord read the files; returns the clients whose running definition differs from their file."""
+    async def _define(self, texts: Mapping[str, str]) -> dict[str, list[str]]:
+        """The outcome of each client's text, as `supervisord_programs` says it."""
+        if not texts:
+            return {}
         try:
-            [[_added, changed, _removed]] = await self._rpc.call("reloadConfig")
+            outcomes = await self._rpc.call("programs.define", list(texts.values()))
         except SupervisordFault as fault:
-            raise LauncherRefused(f"supervisord cannot read its configuration: {fault}") from fault
-        return [name.removeprefix("tenant-") for name in changed if name.startswith("tenant-")]
+            raise LauncherRefused(
+                f"supervisord runs with an older supervisord.conf: stop the platform and start it again ({fault})"
+            ) from fault
+        defined = dict(zip(texts, outcomes, strict=True))
+        for client_id, (outcome, _) in defined.items():
+            if outcome in ("added", "same"):
+                self._compared.add(client_id)
+                if self._known is not None:
+                    self._known.add(client_id)
+        return defined
 
-    async def _add(self, client_id: str, problems: dict[str, LauncherError]) -> None:
-        try:
-            await self._rpc.call("addProcessGroup", name_program(client_id))
-        except SupervisordFault as fault:
-            if fault.code != Faults.ALREADY_ADDED:
-                problems[client_id] = LauncherRefused(f"supervisord does not take the program: {fault}")
-                return
-        if self._known is not None:
-            self._known.add(client_id)
-
-    async def _replace(self, client_id: str) -> None:
+    async def _replace(self, client_id: str, text: str) -> None:
         """A stop and a start would keep the old definition: take the program away and add it again."""
         async with self._clients[client_id]:
+            self._compared.discard(client_id)
             await self._take_away(client_id)
-            problems: dict[str, LauncherError] = {}
-            await self._add(client_id, problems)
-        if client_id in problems:
-            raise problems[client_id]
+            await self._define({client_id: text})
         logger.info("runner program was replaced", extra={"client_id": client_id})
 
     async def remove(self, client_id: str) -> None:
         """File first, so that a restart of supervisord in the middle cannot bring the program back."""
         async with self._clients[client_id]:
             async with self._configuration:
-                self._restore(client_id, None)
+                self._file(client_id).unlink(missing_ok=True)
             await self._take_away(client_id)
             await asyncio.to_thread(self._limits.remove, client_id)
             for log in self._logs.glob(f"{name_program(client_id)}.log*"):
@@ -376,12 +355,6 @@ class SupervisordLauncher(Launcher):
 
     def _log(self, client_id: str) -> Path:
         return self._logs / f"{name_program(client_id)}.log"
-
-    def _restore(self, client_id: str, text: str | None) -> None:
-        if text is None:
-            self._file(client_id).unlink(missing_ok=True)
-        else:
-            write_private(self._file(client_id), text)
 
     def _render(self, client_id: str) -> str:
         command: tuple[str, ...] = (*self._serve, client_id)

@@ -53,7 +53,7 @@ class SupervisordRpc:
         self._threads = ThreadPoolExecutor(CALLS_AT_ONCE, thread_name_prefix="supervisord")
 
     async def call(self, method: str, *arguments: Any) -> Any:
-        """Call `supervisor.<method>`.
+        """Call `supervisor.<method>`, or with a dot in it one of another interface.
 
         Raises:
             SupervisordFault: supervisord refused; see its code.
@@ -82,6 +82,6 @@ class SupervisordRpc:
         transport = _Transport(self._path, self._timeout_s)
         try:
             with xmlrpc.client.ServerProxy("http://localhost", transport=transport) as proxy:
-                return getattr(proxy.supervisor, method)(*arguments)
+                return getattr(proxy, method if "." in method else f"supervisor.{method}")(*arguments)
         finally:
             transport.close()

@@ -35,6 +35,8 @@ file={home}/s.sock
 chmod=0700
 [rpcinterface:supervisor]
 supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
+[rpcinterface:programs]
+supervisor.rpcinterface_factory=control_plane.runners.supervisord_programs:make_interface
 [program:bystander]
 command=sleep 1000
 startsecs=0

@@ -7,6 +7,7 @@ import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,7 @@ from control_plane.runners.launchers.base import (
 )
 from control_plane.runners.launchers.program_file import name_program
 from control_plane.runners.launchers.supervisord import FEW, SupervisordLauncher
+from control_plane.runners.launchers.supervisord_rpc import SupervisordRpc
 from tenant_runner.contract import PurgeRequest
 from tests.conftest import wait_for
 from tests.control_plane.runners.conftest import Supervisord
@@ -135,26 +137,41 @@ async def test_a_program_whose_definition_supervisord_holds_is_old_is_taken_away
 
 
 class Clumsy(SupervisordLauncher):
-    """Writes a file for `bad…` that supervisord cannot read."""
+    """Defines for `bad…` what supervisord cannot read."""
 
     def _render(self, client_id: str) -> str:
         text = super()._render(client_id)
         return text.replace("stopsignal=WINCH", "stopsignal=NONE") if client_id.startswith("bad") else text
 
 
-async def test_a_bad_file_is_rolled_back_and_the_others_are_defined(supervisord: Supervisord) -> None:
+async def test_a_bad_definition_leaves_no_file_and_the_others_are_defined(supervisord: Supervisord) -> None:
     clumsy = supervisord.launcher_of(Clumsy)
+    (supervisord.programs / "tenant-bad2.conf").write_text("[program:tenant-bad2]\nstopsignal=NONE\n")
     try:
         await run(supervisord, clumsy, "acme")
         running = await clumsy.get("acme")
         problems = await clumsy.ensure([ACME, RunnerSpec("bad1"), BOLT, RunnerSpec("bad2")])
         assert set(problems) == {"bad1", "bad2"}
         assert isinstance(problems["bad1"], LauncherRefused)
-        assert "cannot read its configuration" in str(problems["bad1"])
+        assert "cannot read the program's definition" in str(problems["bad1"])
         assert {path.stem for path in supervisord.programs.iterdir()} == {"tenant-acme", "tenant-bolt"}
         assert await state(clumsy, "bad1") is ProcessState.ABSENT
         assert (await clumsy.get("acme")).run == running.run
         await run(supervisord, clumsy, "bolt")
+    finally:
+        await clumsy.aclose()
+
+
+async def test_a_bad_definition_of_one_that_runs_changes_nothing(supervisord: Supervisord) -> None:
+    launcher = supervisord.launcher()
+    await run(supervisord, launcher, "bad")
+    running, text = await launcher.get("bad"), (supervisord.programs / "tenant-bad.conf").read_text()
+    await launcher.aclose()
+    clumsy = supervisord.launcher_of(Clumsy)
+    try:
+        assert set(await clumsy.ensure([RunnerSpec("bad")])) == {"bad"}
+        assert (await clumsy.get("bad")).run == running.run
+        assert (supervisord.programs / "tenant-bad.conf").read_text() == text
     finally:
         await clumsy.aclose()
 
@@ -167,18 +184,51 @@ async def test_a_bad_file_that_a_crash_left_is_written_anew(
     await run(supervisord, launcher, "acme", "bolt")
 
 
-async def test_a_bad_file_of_somebody_else_is_said_and_defines_nothing_half(
+async def test_a_bad_file_of_somebody_else_keeps_no_client_from_being_defined(
     supervisord: Supervisord, launcher: SupervisordLauncher
 ) -> None:
+    (supervisord.programs / "foreign.conf").write_text("[program:foreign]\ncommand=sleep 1\nstopsignal=NONE\n")
     await run(supervisord, launcher, "acme")
-    foreign = supervisord.programs / "foreign.conf"
-    foreign.write_text("[program:foreign]\ncommand=sleep 1\nstopsignal=NONE\n")
-    problems = await launcher.ensure([ACME, BOLT])
-    assert set(problems) == {"bolt"}
-    assert not (supervisord.programs / "tenant-bolt.conf").exists()
-    assert await state(launcher, "acme") is ProcessState.RUNNING
-    foreign.unlink()
-    assert await launcher.ensure([ACME, BOLT]) == {}
+
+
+async def test_a_program_that_is_added_is_as_supervisord_reads_it_from_its_file(
+    supervisord: Supervisord, launcher: SupervisordLauncher
+) -> None:
+    await run(supervisord, launcher, "acme", "bolt")
+    rpc = SupervisordRpc(supervisord.socket)
+    try:
+        assert await rpc.call("reloadConfig") == [[[], [], []]]
+    finally:
+        rpc.close()
+
+
+async def test_many_are_defined_in_one_call_and_one_more_without_the_others(
+    supervisord: Supervisord, launcher: SupervisordLauncher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    defined: list[int] = []
+    call = SupervisordRpc.call
+
+    async def count(rpc: SupervisordRpc, method: str, *arguments: Any) -> Any:
+        assert method != "reloadConfig"
+        defined.extend([len(arguments[0])] if method == "programs.define" else [])
+        return await call(rpc, method, *arguments)
+
+    monkeypatch.setattr(SupervisordRpc, "call", count)
+    many = [RunnerSpec(f"c{number}") for number in range(30)]
+    assert await launcher.ensure(many) == {}
+    assert await launcher.ensure([*many, ACME]) == {}
+    assert defined == [30, 1]
+
+
+async def test_a_supervisord_with_an_older_configuration_says_what_to_do(
+    supervisord: Supervisord, launcher: SupervisordLauncher
+) -> None:
+    supervisord.stop()
+    file = supervisord.home / "supervisord.conf"
+    file.write_text(file.read_text().replace("[rpcinterface:programs]", "[other]"))
+    supervisord.start()
+    with pytest.raises(LauncherRefused, match=r"older supervisord\.conf"):
+        await launcher.ensure([ACME])
 
 
 async def test_a_killed_process_is_started_again(supervisord: Supervisord, launcher: SupervisordLauncher) -> None:
