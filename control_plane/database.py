@@ -17,6 +17,9 @@ Database = AsyncDatabase[Document]
 
 # How long a request waits for a server that is down before it answers 503.
 SELECTION_TIMEOUT_MS = 3_000
+# A server that has too much to do for some seconds is not down: whoever needs another connection waits for it.
+CONNECT_TIMEOUT_MS = 10_000
+QUEUE_TIMEOUT_MS = 10_000
 SOCKET_TIMEOUT_MS = 20_000
 RETRY_S = 2.0
 DAY_S = 24 * 3600
@@ -33,9 +36,9 @@ def connect(settings: Settings) -> AsyncMongoClient[Document]:
         tz_aware=True,
         appname="flame-assistant",
         serverSelectionTimeoutMS=SELECTION_TIMEOUT_MS,
-        connectTimeoutMS=SELECTION_TIMEOUT_MS,
+        connectTimeoutMS=CONNECT_TIMEOUT_MS,
         socketTimeoutMS=SOCKET_TIMEOUT_MS,
-        waitQueueTimeoutMS=SELECTION_TIMEOUT_MS,
+        waitQueueTimeoutMS=QUEUE_TIMEOUT_MS,
     )
 
 
