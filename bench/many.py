@@ -176,12 +176,14 @@ class Many:
         return figures
 
     async def fill(self, count: int) -> None:
-        """Add without measuring, a few at a time, until there are that many."""
+        """Add without measuring, a few at a time, until there are that many; quietly, and until all are settled."""
+        self.quiet.touch()
         while self.count < count:
             some = min(GROUP, count - self.count)
             began = time.monotonic()
             await asyncio.gather(*(self.add() for _ in range(some)))
             say(f"  {self.count} clients, the last {some} after {time.monotonic() - began:.0f} s")
+        await asyncio.sleep(WINDOW_S)
 
 
 async def run(installation: Installation, levels: list[int], idle_s: float) -> dict[str, Any]:

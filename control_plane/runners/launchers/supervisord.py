@@ -1,6 +1,7 @@
 """Runners as programs of supervisord: one file per client in its include directory, XML-RPC over its Unix socket."""
 
 import asyncio
+import json
 import logging
 import time
 from collections import defaultdict
@@ -38,8 +39,7 @@ PURGE_DEADLINE_S = 180.0
 POLL_S = 0.05
 # On top of the time that supervisord waits before it kills: it looks about once a second.
 STOP_MARGIN_S = 10.0
-# So many are asked for one by one; more cost supervisord as much as all that it knows.
-FEW = 20
+OLDER = "supervisord runs with an older supervisord.conf: stop the platform and start it again"
 
 STATES = {
     ProcessStates.STOPPED: ProcessState.STOPPED,
@@ -148,9 +148,7 @@ class SupervisordLauncher(Launcher):
         try:
             outcomes = await self._rpc.call("programs.define", list(texts.values()))
         except SupervisordFault as fault:
-            raise LauncherRefused(
-                f"supervisord runs with an older supervisord.conf: stop the platform and start it again ({fault})"
-            ) from fault
+            raise LauncherRefused(f"{OLDER} ({fault})") from fault
         defined = dict(zip(texts, outcomes, strict=True))
         for client_id, (outcome, _) in defined.items():
             if outcome in ("added", "same"):
@@ -275,21 +273,21 @@ class SupervisordLauncher(Launcher):
     async def get(self, client_id: str) -> ObservedRunner:
         """One program's state."""
         info = await self._info(client_id)
-        return ObservedRunner(client_id, ProcessState.ABSENT) if info is None else self._read(client_id, info)
+        return _absent(client_id) if info is None else self._read(client_id, info)
 
     async def list(self, client_ids: Collection[str] | None = None) -> dict[str, ObservedRunner]:
         """All that supervisord knows, and those of which there is only a file (`absent`); or a few of them.
 
         The first look at a supervisord is at all, and ends what an earlier one left running.
         """
-        try:
-            daemon = await self._rpc.call("getPID")
-            if client_ids is not None and len(client_ids) <= FEW and daemon == self._daemon:
-                return await self._list_few(client_ids)
-            infos = await self._rpc.call("getAllProcessInfo")
-        except SupervisordFault as fault:
-            raise LauncherUnavailable(f"supervisord does not tell its processes: {fault}") from fault
-        found = {i["name"].removeprefix("tenant-"): i for i in infos if i["name"].startswith("tenant-")}
+        if client_ids is not None and self._daemon is not None:
+            daemon, found = await self._look(client_ids)
+            if daemon == self._daemon:
+                seen = {i: self._read(i, found[i]) if i in found else _absent(i) for i in client_ids}
+                if self._known is not None:
+                    self._known -= seen.keys() - found.keys()
+                return seen
+        daemon, found = await self._look()
         self._known = set(found)
         files = {path.stem.removeprefix("tenant-") for path in self._programs.glob("tenant-*.conf")}
         only_files = {i for i in files - found.keys() if CLIENT_ID.fullmatch(i)}
@@ -300,19 +298,18 @@ class SupervisordLauncher(Launcher):
             if ended:
                 logger.warning("runners of an earlier supervisord were ended", extra={"pids": ended})
         absent = only_files if client_ids is None else set(client_ids) - found.keys()
-        return {i: ObservedRunner(i, ProcessState.ABSENT) for i in absent} | {
+        return {i: _absent(i) for i in absent} | {
             i: self._read(i, info) for i, info in found.items() if client_ids is None or i in client_ids
         }
 
-    async def _list_few(self, client_ids: Collection[str]) -> dict[str, ObservedRunner]:
-        """One call for each; what is known of the others stays."""
+    async def _look(self, client_ids: Collection[str] | None = None) -> tuple[int, dict[str, dict[str, Any]]]:
+        """supervisord's process id, and what it knows of all runners or of some, by client."""
+        names = [] if client_ids is None else [[name_program(client_id) for client_id in client_ids]]
         try:
-            seen = {client_id: await self.get(client_id) for client_id in client_ids}
-        except LauncherRefused as refusal:
-            raise LauncherUnavailable(str(refusal)) from refusal
-        if self._known is not None:
-            self._known -= {i for i, runner in seen.items() if runner.state is ProcessState.ABSENT}
-        return seen
+            told = json.loads(await self._rpc.call("programs.look", "tenant-", *names))
+        except SupervisordFault as fault:
+            raise LauncherUnavailable(f"{OLDER} ({fault})") from fault
+        return told["pid"], {name.removeprefix("tenant-"): info for name, info in told["programs"].items()}
 
     def _read(self, client_id: str, info: Mapping[str, Any]) -> ObservedRunner:
         state = STATES.get(info["state"], ProcessState.FAILED)
@@ -369,6 +366,10 @@ class SupervisordLauncher(Launcher):
             start_retries=self._start_retries,
             stop_seconds=self._stop_seconds,
         )
+
+
+def _absent(client_id: str) -> ObservedRunner:
+    return ObservedRunner(client_id, ProcessState.ABSENT)
 
 
 def _describe(info: Mapping[str, Any]) -> str:
