@@ -190,8 +190,10 @@ async def run(installation: Installation, levels: list[int], idle_s: float) -> d
     """Groups of ten at the beginning and at the end of each level."""
     key = installation.command("create-api-key").split()[-1]
     groups: list[dict[str, Any]] = []
+    # A connection that is kept is closed after five seconds, and ten clients take as long: it may be lost in between.
+    limits = httpx2.Limits(max_keepalive_connections=0)
     async with httpx2.AsyncClient(
-        base_url=installation.portal, headers={"X-Api-Key": key}, timeout=120, trust_env=False
+        base_url=installation.portal, headers={"X-Api-Key": key}, timeout=120, trust_env=False, limits=limits
     ) as api:
         many = Many(installation, api, idle_s)
         # The first client of all warms everything up.
