@@ -110,7 +110,7 @@ async def runner(
     finally:
         await runner.stop()
         await runner.http.aclose()
-        await wait_for(lambda: runner.browsers() == [], deadline_s=20, what="no browser is left over")
+        await wait_for(lambda: runner.browsers() == [], what="no browser is left over")
 
 
 @pytest.fixture

@@ -69,7 +69,8 @@ class House:
         self.journal = journal
         self.channel = FakeChannel()
         self.assistant = ScriptedAssistant()
-        self.patience = Patience(first_retry_s=0.02, longest_retry_s=0.1, give_up_s=0.6, slow_retry_s=0.2, media_s=0.5)
+        # Tries again at once and long enough for a slow machine: who waits for the end of patience shortens it.
+        self.patience = Patience(first_retry_s=0.02, longest_retry_s=0.1, give_up_s=20, slow_retry_s=0.2, media_s=20)
         self.config = config.model_copy(update={"pacing": Pacing(gap_s=0, typing_s=TYPING_S)})
         self.start()
 
@@ -87,7 +88,7 @@ class House:
         async def nothing_open() -> Any:
             return self.conversation.idle and await self.journal.turns.count_open() == 0
 
-        await wait_for(nothing_open, deadline_s=20)
+        await wait_for(nothing_open)
 
     async def events(self) -> list[EventPayload]:
         return [event.payload for event in await self.journal.outbox.next(1000)]

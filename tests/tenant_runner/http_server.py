@@ -19,7 +19,7 @@ class HttpServer:
     async def start(self) -> None:
         # Not `serve`, which would take pytest's signal handlers.
         self._task = asyncio.create_task(self._server._serve())
-        await wait_for(lambda: self._server.started, deadline_s=10)
+        await wait_for(lambda: self._server.started)
 
     async def stop(self) -> None:
         self._server.should_exit = True

@@ -35,6 +35,8 @@ class Sandbox:
             "FLAME_SANDBOX_TLS_PORT": self.tls_port,
             "FLAME_SANDBOX_SMTP_PORT": self.smtp_port,
             "FLAME_SANDBOX_SYNC_DELAY_MS": 300,
+            # Later than a slow machine takes to hear that a message left: then "server" comes before "delivered".
+            "FLAME_SANDBOX_RECEIPT_DELAY_S": 2,
             **{f"FLAME_SANDBOX_{name.upper()}": value for name, value in settings.items()},
         }
         self._process = subprocess.Popen(
@@ -69,6 +71,11 @@ class Sandbox:
         assert response.status_code < 300, response.text
         return response.json()
 
+    def pair(self, number: str, qr: str) -> bool:
+        response = self._http.post("/phone/api/pair", json={"phone": number, "qr": qr})
+        assert response.status_code in (200, 409), response.text
+        return response.status_code == 200
+
     def phone(self, number: str) -> "Phone":
         self.call("POST", "/phone/api/phones", phone=number, name="Dueña")
         return Phone(self, number)
@@ -76,10 +83,10 @@ class Sandbox:
     def stop(self) -> None:
         self._process.terminate()
         try:
-            self._process.wait(20)
+            self._process.wait(60)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait(20)
+            self._process.wait(60)
         self._http.close()
         self._log.close()
 
@@ -94,8 +101,9 @@ class Phone:
     def _call(self, method: str, path: str, **body: Any) -> Any:
         return self._sandbox.call(method, f"/phone/api/{self.number}/{path}", **body)
 
-    def scan(self, qr: str) -> None:
-        self._sandbox.call("POST", "/phone/api/pair", phone=self.number, qr=qr)
+    def scan(self, qr: str) -> bool:
+        """Scan a code; False when the page does not show it any more."""
+        return self._sandbox.pair(self.number, qr)
 
     def incoming(self, sender: str, body: str, **facts: Any) -> dict[str, Any]:
         answer: dict[str, Any] = self._call("POST", "incoming", **{"from": sender, "body": body, **facts})
@@ -191,7 +199,7 @@ class RunnerProcess:
     def kill(self) -> None:
         assert self.process is not None
         self.process.kill()
-        self.process.wait(20)
+        self.process.wait(60)
 
     async def stop(self) -> int:
         if self.process is None:
@@ -200,7 +208,7 @@ class RunnerProcess:
             self.process.send_signal(signal.SIGTERM)
         try:
             # Beside the event loop: the control plane lives in it and takes the runner's last words.
-            return await asyncio.to_thread(self.process.wait, 15)
+            return await asyncio.to_thread(self.process.wait, 60)
         except subprocess.TimeoutExpired:
             self.kill()
             raise
@@ -227,7 +235,11 @@ class RunnerProcess:
         return session
 
     async def link(self, phone: Phone) -> SessionChanged:
-        session = await self.wait_for_session("SCAN_QR_CODE")
-        assert session.qr is not None
-        await asyncio.to_thread(phone.scan, session.qr)
+        async def scanned() -> bool:
+            session = await self.session()
+            # A code that was replaced between the look and the scan is looked for again.
+            return bool(session and session.qr and await asyncio.to_thread(phone.scan, session.qr))
+
+        await self.wait_for_session("SCAN_QR_CODE")
+        await wait_for(scanned, deadline_s=90, what="the scan of a code that is shown")
         return await self.wait_for_session("WORKING")

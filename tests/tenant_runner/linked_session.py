@@ -98,8 +98,6 @@ class LinkedSession:
         return self.running.session
 
     async def link(self, phone: Phone) -> None:
-        await wait_for(lambda: self.running.session.qr, deadline_s=60)
-        qr = self.running.session.qr
-        assert qr is not None
-        phone.scan(qr)
+        # A code that was replaced between the look and the scan is looked for again.
+        await wait_for(lambda: (qr := self.running.session.qr) and phone.scan(qr), deadline_s=90)
         await self.wait_for(SessionState.WORKING, "connected")

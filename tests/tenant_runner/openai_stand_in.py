@@ -17,7 +17,7 @@ class OpenAIStandIn:
         self.base_url = f"http://127.0.0.1:{port}/openai/v1"
         self._app = create_app(None)
         self._server = HttpServer(Starlette(routes=[Mount("/openai", app=self._app)]), port)
-        self._http = httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}/openai/control", trust_env=False)
+        self._http = httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}/openai/control", trust_env=False, timeout=60)
 
     async def start(self) -> None:
         await self._server.start()

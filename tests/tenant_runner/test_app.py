@@ -96,7 +96,7 @@ async def http(service: StubService) -> AsyncIterator[httpx2.AsyncClient]:
     server = HttpServer(create_app(service, SecretStr(TOKEN)), port)
     await server.start()
     async with httpx2.AsyncClient(
-        base_url=f"http://127.0.0.1:{port}", headers={"X-Api-Key": TOKEN}, trust_env=False
+        base_url=f"http://127.0.0.1:{port}", headers={"X-Api-Key": TOKEN}, trust_env=False, timeout=60
     ) as client:
         yield client
     await server.stop()

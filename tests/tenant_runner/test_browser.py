@@ -40,7 +40,7 @@ def lock(profile: Path, host: str, pid: int) -> Path:
 
 def dead_pid() -> int:
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
-        process.wait(20)
+        process.wait(60)
     return process.pid
 
 
@@ -89,9 +89,9 @@ async def test_closing_leaves_no_process_and_a_second_browser_replaces_the_first
     page = await first.page(scripts=(), events={})
     assert "Headless" not in await page.evaluate("navigator.userAgent")
     second = await Browser.open(profile, chromium=chromium, arguments=())
-    await asyncio.wait_for(first.lost.wait(), 20)
+    await asyncio.wait_for(first.lost.wait(), 60)
     await first.close()
     # `first.close` ends whatever runs on the profile, the second one too.
-    await asyncio.wait_for(second.lost.wait(), 20)
+    await asyncio.wait_for(second.lost.wait(), 60)
     await second.close()
     assert [p for p in psutil.process_iter(["cmdline"]) if str(profile) in " ".join(p.info["cmdline"] or [])] == []

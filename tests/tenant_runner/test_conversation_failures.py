@@ -24,7 +24,9 @@ async def test_a_passing_failure_is_retried_and_nobody_hears_of_it(house: House)
 
 
 async def test_a_long_failure_is_told_and_ends_in_the_fallback_text_once(house: House) -> None:
-    house.assistant.failures = [Unavailable("secret words of the provider")] * 100
+    house.patience = replace(house.patience, give_up_s=2)
+    await house.restart()
+    house.assistant.failures = [Unavailable("secret words of the provider")] * 1000
     await house.receive(incoming("hola"))
     await house.settled()
     assert house.channel.texts == [house.config.fallback_text]
@@ -54,7 +56,7 @@ async def test_a_long_failure_is_told_and_ends_in_the_fallback_text_once(house: 
 async def test_whatever_fails_for_good_the_customer_reads_the_fallback_text_once_and_never_the_cause(
     house: House, failure: Exception
 ) -> None:
-    house.patience = replace(house.patience, tenant_give_up_s=0.3)
+    house.patience = replace(house.patience, give_up_s=0.3, tenant_give_up_s=0.3)
     await house.restart()
     house.assistant.failures = [failure] * 1000
     for text in ("hola", "¿hay alguien?"):

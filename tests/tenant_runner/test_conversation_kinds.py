@@ -147,6 +147,8 @@ async def test_a_recording_waits_for_a_transcription_that_fails_for_a_while(hous
     ids=["rejected", "unavailable", "no_quota"],
 )
 async def test_a_recording_that_nobody_understands_is_left_to_a_person(house: House, failures: list[Exception]) -> None:
+    house.patience = replace(house.patience, media_s=0.3)
+    await house.restart()
     house.assistant.deafness = failures
     message = voice_note()
     house.channel.files[message.message_id] = b"hola"

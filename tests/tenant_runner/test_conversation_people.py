@@ -253,7 +253,10 @@ async def test_an_opt_out_outlives_the_cleanup(house: House) -> None:
 # ------------------------------------------------------------------------------------------------ machines
 
 
-async def test_a_machine_that_answers_at_once_is_left_after_some_exchanges(house: House) -> None:
+async def test_a_machine_that_answers_at_once_is_left_after_some_exchanges(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tenant_runner.loop.MACHINE_S", 3600.0)
     house.configure(loop_limit=3, debounce_s=0.0)
     for number in range(6):
         await house.receive(incoming(f"respuesta automática {number}"))

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import sys
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Container
 from pathlib import Path
 from typing import Any
@@ -88,13 +87,15 @@ def renderers() -> list[psutil.Process]:
 
 @contextlib.asynccontextmanager
 async def serve(answers: dict[str, tuple[str, str]], slow: Container[str] = ()) -> AsyncIterator[str]:
-    """A small HTTP server: by path, the kind of content and the content."""
+    """A small HTTP server: by path, the kind of content and the content; what is `slow` is answered at the end."""
+    ended = asyncio.Event()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
             path = head.split()[1]
-            await asyncio.sleep(3 if path in slow else 0)
+            if path in slow:
+                await ended.wait()
             kind, body = answers.get(path, ("text/plain", ""))
             body = body.replace("AGENT", next(line for line in head.splitlines() if line.lower().startswith("user-ag")))
             writer.write(f"HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\nconnection: close\r\n\r\n{body}".encode())
@@ -102,7 +103,10 @@ async def serve(answers: dict[str, tuple[str, str]], slow: Container[str] = ()) 
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     async with server:
-        yield f"http://localhost:{server.sockets[0].getsockname()[1]}"
+        try:
+            yield f"http://localhost:{server.sockets[0].getsockname()[1]}"
+        finally:
+            ended.set()
 
 
 async def test_what_the_page_tells_arrives_in_order_in_every_document(tab: Tab, told: list[tuple[Any, ...]]) -> None:
@@ -169,7 +173,7 @@ async def test_a_hung_page_times_out_and_what_comes_late_or_is_cancelled_leaves_
     assert waiting == {}
     assert await tab.evaluate("new Promise((done) => setTimeout(() => done(1), 500))") == 1
     cancelled = asyncio.create_task(tab.evaluate("new Promise(() => {})"))
-    await asyncio.sleep(0.1)
+    await wait_for(lambda: waiting)
     cancelled.cancel()
     await asyncio.gather(cancelled, return_exceptions=True)
     assert waiting == {}
@@ -177,18 +181,18 @@ async def test_a_hung_page_times_out_and_what_comes_late_or_is_cancelled_leaves_
         with pytest.raises(BrowserTimeout):
             await tab.evaluate("(() => { for (;;); })()", timeout_s=0.5)
     assert not browser.lost.is_set()
-    began = time.monotonic()
-    await browser.close()
-    assert time.monotonic() - began < 8
+    # It does not close by itself.
+    async with asyncio.timeout(60):
+        await browser.close()
 
 
 async def test_a_crashed_page_is_lost_and_whoever_waits_is_told(browser: Browser, tab: Tab) -> None:
-    asked = asyncio.create_task(tab.evaluate("new Promise(() => {})", timeout_s=60))
-    await asyncio.sleep(0.1)
+    asked = asyncio.create_task(tab.evaluate("new Promise(() => {})", timeout_s=600))
+    await wait_for(lambda: browser._chromium.connection._waiting)
     tab._session.post("Page.crash")
-    await asyncio.wait_for(browser.lost.wait(), 10)
+    await asyncio.wait_for(browser.lost.wait(), 60)
     with pytest.raises(BrowserError, match="the page crashed"):
-        await asyncio.wait_for(asked, 1)
+        await asyncio.wait_for(asked, 60)
     with pytest.raises(BrowserError, match="the page crashed"):
         await tab.evaluate("1")
 
@@ -197,23 +201,24 @@ async def test_a_page_whose_process_is_killed_or_that_is_closed_is_lost(start: O
     browser = await start()
     await browser.page(scripts=(), events={})
     for renderer in renderers():
-        renderer.kill()
-    await asyncio.wait_for(browser.lost.wait(), 10)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            renderer.kill()
+    await asyncio.wait_for(browser.lost.wait(), 60)
     browser = await start()
     tab = await browser.page(scripts=(), events={})
     tab._session.post("Page.close")
-    await asyncio.wait_for(browser.lost.wait(), 10)
+    await asyncio.wait_for(browser.lost.wait(), 60)
 
 
 async def test_a_killed_browser_is_lost_and_refuses_calls(browser: Browser, tab: Tab, tmp_path: Path) -> None:
-    asked = asyncio.create_task(tab.evaluate("new Promise(() => {})", timeout_s=60))
-    await asyncio.sleep(0.1)
+    asked = asyncio.create_task(tab.evaluate("new Promise(() => {})", timeout_s=600))
+    await wait_for(lambda: browser._chromium.connection._waiting)
     for process in browsers_of(tmp_path / "profile"):
         process.kill()
-    await asyncio.wait_for(browser.lost.wait(), 10)
+    await asyncio.wait_for(browser.lost.wait(), 60)
     for call in (asked, tab.evaluate("1"), tab.goto(URL)):
         with pytest.raises(BrowserError, match="the browser ended"):
-            await asyncio.wait_for(call, 1)
+            await asyncio.wait_for(call, 60)
 
 
 async def test_nothing_listens_anywhere(tab: Tab) -> None:
@@ -240,7 +245,7 @@ async def test_no_process_is_left(tmp_path: Path, deed: str) -> None:
         parent.kill()
         await parent.wait()
     assert started
-    await wait_for(lambda: not [process for process in started if process.is_running()], deadline_s=15)
+    await wait_for(lambda: not [process for process in started if process.is_running()])
 
 
 async def test_why_a_browser_does_not_start_is_said(tmp_path: Path) -> None:
@@ -285,16 +290,17 @@ async def test_a_page_that_cannot_be_loaded_is_told_with_the_cause(browser: Brow
 
 
 async def test_a_browser_that_ends_while_it_loads_a_page_is_not_waited_for(browser: Browser, tmp_path: Path) -> None:
-    tab = await browser.page(scripts=(), events={})
-    endless = "<script src='/slow'></script>"
+    begun = asyncio.Event()
+    tab = await browser.page(scripts=(), events={"told": begun.set})
+    endless = "<script>told()</script><script src='/slow'></script>"
     async with serve({"/": ("text/html", endless)}, slow={"/slow"}) as url:
-        loading = asyncio.create_task(tab.goto(url, timeout_s=60))
-        await asyncio.sleep(1)
+        loading = asyncio.create_task(tab.goto(url, timeout_s=600))
+        await asyncio.wait_for(begun.wait(), 60)
         assert not loading.done()
         for process in browsers_of(tmp_path / "profile"):
             process.kill()
         with pytest.raises(BrowserError, match="the browser ended"):
-            await asyncio.wait_for(loading, 5)
+            await asyncio.wait_for(loading, 60)
 
 
 async def test_a_page_is_told_no_headless_browser_and_looks_looked_at(browser: Browser) -> None:

@@ -6,7 +6,6 @@ import sqlite3
 import subprocess
 from collections.abc import Callable
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -56,16 +55,15 @@ async def test_a_scanned_runner_answers_tells_and_stops_cleanly(
     session = await runner.link(phone)
     assert session.phone == phone.number
     phone.incoming(CUSTOMER, "¿A qué hora abren?", pushname="Ana")
-    await wait_for(lambda: phone.sent(CUSTOMER) == [HOURS], deadline_s=30)
-    await wait_for(lambda: len(control_plane.messages()) == 2, deadline_s=15)
+    await wait_for(lambda: phone.sent(CUSTOMER) == [HOURS])
+    await wait_for(lambda: len(control_plane.messages()) == 2)
     question, answer = control_plane.messages()
     assert (question.author, question.contact_name, question.contact_phone) == ("contact", "Ana", CUSTOMER)
     assert (answer.author, answer.in_reply_to) == ("assistant", (question.message_id,))
-    await wait_for(lambda: control_plane.acks(answer.message_id)[:2] == ["server", "delivered"], deadline_s=15)
-    await wait_for(lambda: control_plane.memory_bytes, deadline_s=30, what="the runner tells its memory")
-    began = datetime.now(UTC)
+    await wait_for(lambda: control_plane.acks(answer.message_id)[:2] == ["server", "delivered"])
+    await wait_for(lambda: control_plane.memory_bytes, what="the runner tells its memory")
     assert await runner.stop() == 0
-    assert datetime.now(UTC) - began < timedelta(seconds=10)
+    assert "runner did not stop in time" not in runner.log.read_text()
     assert runner.browsers() == []
     assert control_plane.session is not None
     assert control_plane.session.state == "STOPPED"
@@ -81,13 +79,13 @@ async def test_a_restart_needs_no_new_code_and_answers_what_came_meanwhile(
     runner.start()
     await runner.link(phone)
     phone.incoming(CUSTOMER, "hola")
-    await wait_for(lambda: phone.sent(CUSTOMER) == [DEFAULT], deadline_s=30)
+    await wait_for(lambda: phone.sent(CUSTOMER) == [DEFAULT])
     shown = qr_codes_shown(control_plane)
     assert await runner.stop() == 0
     phone.incoming(CUSTOMER, "¿Horario?")
     runner.start()
     await runner.wait_for_session("WORKING")
-    await wait_for(lambda: phone.sent(CUSTOMER) == [DEFAULT, HOURS], deadline_s=30)
+    await wait_for(lambda: phone.sent(CUSTOMER) == [DEFAULT, HOURS])
     assert qr_codes_shown(control_plane) == shown
     assert len(phone.events("linked")) == 1
 
@@ -104,17 +102,18 @@ async def test_killing_the_runner_in_the_middle_of_a_turn_answers_once(
     async def thinking() -> Any:
         return await openai_api.requests("/responses")
 
-    await wait_for(thinking, deadline_s=20)
+    await wait_for(thinking)
     runner.kill()
     runner.start()
     await runner.wait_for_session("WORKING")
-    await wait_for(lambda: phone.sent(CUSTOMER), deadline_s=60)
-    await wait_for(lambda: len(control_plane.messages("assistant")) == 1, deadline_s=20)
+    await wait_for(lambda: phone.sent(CUSTOMER))
+    await wait_for(lambda: len(control_plane.messages("assistant")) == 1)
     # Whoever writes later is answered later: by then a second answer to the first one would have left.
     phone.incoming(OTHER_CUSTOMER, "¿Cuál es el horario?")
-    await wait_for(lambda: phone.sent(OTHER_CUSTOMER), deadline_s=60)
+    await wait_for(lambda: phone.sent(OTHER_CUSTOMER))
     assert len(phone.sent(CUSTOMER)) == 1
     assert "9 a 18" in phone.sent(CUSTOMER)[0]
+    await wait_for(lambda: len(control_plane.messages("assistant")) == 2)
     assert len(control_plane.messages("contact")) == 2
     assert len(runner.browsers()) == 1
     assert len(phone.events("linked")) == 1
@@ -128,17 +127,20 @@ async def test_killing_the_runner_around_the_send_never_sends_twice(
     await runner.link(phone)
     phone.incoming(CUSTOMER, "¿Horario?")
     # Typing is the last thing before the message leaves; "sent" is the phone's word that it left.
-    await wait_for(lambda: phone.events(moment), deadline_s=30, interval_s=0.01)
+    await wait_for(lambda: phone.events(moment), interval_s=0.01)
     runner.kill()
     runner.start()
     await runner.wait_for_session("WORKING")
-    await wait_for(lambda: len(control_plane.messages("assistant")) == 1, deadline_s=60)
+    await wait_for(lambda: len(control_plane.messages("assistant")) == 1)
     [reply] = control_plane.messages("assistant")
     # The customer's phone may have reported it before the runner was back.
-    await wait_for(lambda: {"server", "delivered"} & set(control_plane.acks(reply.message_id)), deadline_s=60)
+    await wait_for(lambda: {"server", "delivered"} & set(control_plane.acks(reply.message_id)))
     assert [event["copies"] for event in phone.events("sent")] == [1]
-    status = (await runner.http.get("/status")).json()
-    assert status["open_turns"] == 0
+
+    async def is_done() -> bool:
+        return bool((await runner.http.get("/status")).json()["open_turns"] == 0)
+
+    await wait_for(is_done)
 
 
 @pytest.mark.parametrize("it_left", [True, False])
@@ -148,9 +150,9 @@ async def test_a_message_that_a_crash_left_in_doubt_is_looked_up_on_the_page(
     runner.start()
     await runner.link(phone)
     phone.incoming(CUSTOMER, "¿Horario?")
-    await wait_for(lambda: control_plane.messages("assistant"), deadline_s=30)
+    await wait_for(lambda: control_plane.messages("assistant"))
     [sent] = control_plane.messages("assistant")
-    await wait_for(lambda: "server" in control_plane.acks(sent.message_id), deadline_s=30)
+    await wait_for(lambda: "server" in control_plane.acks(sent.message_id))
     await runner.stop()
     # As a crash leaves it between the note that it leaves and the server's word.
     message_id = sent.message_id if it_left else sent.message_id[:-4] + "ABCD"
@@ -161,9 +163,14 @@ async def test_a_message_that_a_crash_left_in_doubt_is_looked_up_on_the_page(
             (message_id, sent.chat_id),
         )
     runner.start()
-    expected = ["delivered"] if it_left else ["server"]
-    await wait_for(lambda: control_plane.acks(message_id)[-1:] == expected or phone.sent(CUSTOMER)[1:], deadline_s=60)
-    await wait_for(lambda: set(control_plane.acks(message_id)) & {"server", "delivered"}, deadline_s=30)
+
+    def is_settled() -> bool:
+        with closing(sqlite3.connect(runner.directory / "journal.sqlite3")) as journal:
+            found = journal.execute("SELECT state FROM outbound WHERE message_id = ?", (message_id,)).fetchone()
+        return bool(found == ("sent",))
+
+    await wait_for(is_settled, what="the end of the doubt")
+    await wait_for(lambda: set(control_plane.acks(message_id)) & {"server", "delivered"})
     assert phone.sent(CUSTOMER) == [HOURS, *([] if it_left else ["en duda"])]
 
 
@@ -175,10 +182,10 @@ async def test_a_killed_browser_comes_back_without_a_code(
     shown = qr_codes_shown(control_plane)
     [browser] = runner.browsers()
     browser.kill()
-    await wait_for(lambda: runner.browsers() not in ([], [browser]), deadline_s=60)
+    await wait_for(lambda: runner.browsers() not in ([], [browser]))
     await runner.wait_for_session("WORKING")
     phone.incoming(CUSTOMER, "¿Horario?")
-    await wait_for(lambda: phone.sent(CUSTOMER) == [HOURS], deadline_s=30)
+    await wait_for(lambda: phone.sent(CUSTOMER) == [HOURS])
     assert qr_codes_shown(control_plane) == shown
     assert "reconnecting" in {session.reason for session in control_plane.sessions}
 
@@ -191,9 +198,9 @@ async def test_answers_go_on_without_the_control_plane_and_it_learns_everything_
     await control_plane.stop()
     for number in (1, 2, 3):
         phone.incoming(CUSTOMER, f"¿Horario {number}?")
-        await wait_for(partial(has_sent, phone, number), deadline_s=30)
+        await wait_for(partial(has_sent, phone, number))
     await control_plane.start()
-    await wait_for(lambda: len(control_plane.messages()) == 6, deadline_s=60)
+    await wait_for(lambda: len(control_plane.messages()) == 6)
     sequences = [event.sequence for event in control_plane.events]
     assert sequences == list(range(1, len(sequences) + 1))
     assert [message.author for message in control_plane.messages()] == ["contact", "assistant"] * 3
@@ -226,12 +233,12 @@ async def test_a_new_key_answers_the_turn_that_waited_for_it(
     runner.start()
     await runner.link(phone)
     phone.incoming(CUSTOMER, "¿Cuál es el horario?")
-    await wait_for(lambda: control_plane.problems() == ["bad_key"], deadline_s=30)
+    await wait_for(lambda: control_plane.problems() == ["bad_key"])
     assert phone.sent() == []
     control_plane.change(assistant=openai_assistant(openai_api))
-    await wait_for(lambda: len(phone.sent(CUSTOMER)) == 1, deadline_s=30)
+    await wait_for(lambda: len(phone.sent(CUSTOMER)) == 1)
     assert "9 a 18" in phone.sent(CUSTOMER)[0]
-    await wait_for(lambda: control_plane.problems() == ["bad_key", None], deadline_s=15)
+    await wait_for(lambda: control_plane.problems() == ["bad_key", None])
 
 
 async def test_unlinking_on_the_phone_shows_codes_again_and_says_why(
@@ -241,11 +248,11 @@ async def test_unlinking_on_the_phone_shows_codes_again_and_says_why(
     await runner.link(phone)
     phone.unlink()
     session = await runner.wait_for_session("SCAN_QR_CODE", "unlinked")
-    await wait_for(lambda: control_plane.session and control_plane.session.qr, deadline_s=30)
+    await wait_for(lambda: control_plane.session and control_plane.session.qr)
     assert session.phone is None
     await runner.link(phone)
     phone.incoming(CUSTOMER, "¿Horario?")
-    await wait_for(lambda: phone.sent(CUSTOMER) == [HOURS], deadline_s=30)
+    await wait_for(lambda: phone.sent(CUSTOMER) == [HOURS])
 
 
 async def test_a_wrong_number_is_logged_out_and_the_right_one_let_in(
@@ -262,16 +269,16 @@ async def test_a_wrong_number_is_logged_out_and_the_right_one_let_in(
     runner.start()
     session = await runner.wait_for_session("SCAN_QR_CODE", "code_shown")
     assert session.qr is not None
-    wrong.scan(session.qr)
+    assert wrong.scan(session.qr)
     session = await runner.wait_for_session("SCAN_QR_CODE", "wrong_number")
     assert session.detail == f"scanned with …{wrong.number[-4:]}, expected …{phone.number[-4:]}"
-    await wait_for(lambda: wrong.events("unlinked"), deadline_s=30)
+    await wait_for(lambda: wrong.events("unlinked"))
     wrong.incoming(CUSTOMER, "¿Horario?")
 
     async def has_code() -> Any:
         return (await runner.wait_for_session("SCAN_QR_CODE", "wrong_number")).qr
 
-    await wait_for(has_code, deadline_s=30)
+    await wait_for(has_code)
     assert (await runner.link(phone)).phone == phone.number
     assert wrong.sent() == []
     assert "WORKING" not in {s.state for s in control_plane.sessions if s.phone == wrong.number}
@@ -289,7 +296,7 @@ async def test_a_number_bound_to_the_client_after_linking_changes_nothing_for_it
         status = (await runner.http.get("/status")).json()
         return status["config_revision"] == 2 and status["session"]["state"] == "WORKING"
 
-    await wait_for(applied, deadline_s=30)
+    await wait_for(applied)
     assert [session.phase for session in control_plane.sessions].count("browser") <= 1
 
 
@@ -303,11 +310,11 @@ async def test_another_browser_setting_restarts_the_channel_without_a_code(
     [browser] = runner.browsers()
     arguments = (*channel.browser_arguments, "--lang=es")
     control_plane.change(channel=channel.model_copy(update={"browser_arguments": arguments}))
-    await wait_for(lambda: runner.browsers() not in ([], [browser]), deadline_s=60)
+    await wait_for(lambda: runner.browsers() not in ([], [browser]))
     await runner.wait_for_session("WORKING")
     phone.incoming(CUSTOMER, "¿Horario?")
-    await wait_for(lambda: phone.sent(CUSTOMER) == [HOURS], deadline_s=30)
-    await wait_for(lambda: control_plane.session and control_plane.session.state == "WORKING", deadline_s=15)
+    await wait_for(lambda: phone.sent(CUSTOMER) == [HOURS])
+    await wait_for(lambda: control_plane.session and control_plane.session.state == "WORKING")
     versions = [session.version for session in control_plane.sessions]
     assert versions == sorted(versions), "a snapshot that looks older than the one before is not taken"
     assert len(phone.events("linked")) == 1
@@ -323,7 +330,7 @@ async def test_one_client_never_runs_twice(runner: RunnerProcess, control_plane:
         env=runner.environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
     assert second.returncode == 3
     assert "has a runner already" in second.stderr
@@ -331,7 +338,7 @@ async def test_one_client_never_runs_twice(runner: RunnerProcess, control_plane:
         pytest.fail("the directory is in use")
     assert (await runner.http.get("/health")).status_code == 200
     runner.kill()
-    with only_process(runner.directory, wait_s=5):
+    with only_process(runner.directory, wait_s=60):
         """However a process ends, its lock ends with it."""
 
 
@@ -353,7 +360,7 @@ async def test_purging_beside_a_stopped_runner_deletes_here_and_at_the_provider(
             env=runner.environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
         )
         assert done.returncode == 0, done.stderr
         return PurgeReport.model_validate_json(done.stdout)

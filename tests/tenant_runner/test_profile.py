@@ -128,7 +128,7 @@ async def session(
     await session.start()
     try:
         await session.link(phone)
-        await wait_for(lambda: ProfileCopy(session.profile).usable(phone.number), deadline_s=30)
+        await wait_for(lambda: ProfileCopy(session.profile).usable(phone.number))
         yield session
     finally:
         await session.stop()
@@ -136,7 +136,7 @@ async def session(
 
 async def test_a_login_that_the_browser_lost_comes_back_from_the_copy(session: LinkedSession, phone: Phone) -> None:
     message = phone.incoming("5491155550001", "hola")
-    await wait_for(lambda: session.listener.of(message["id"]), deadline_s=20)
+    await wait_for(lambda: session.listener.of(message["id"]))
     await session.stop()
     for storage in ("IndexedDB", "Local Storage", "WebStorage"):
         shutil.rmtree(session.profile / "Default" / storage, ignore_errors=True)

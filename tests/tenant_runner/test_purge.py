@@ -54,7 +54,7 @@ async def test_what_is_past_its_time_goes_everywhere_and_the_rest_stays(
     boundary = datetime.now(UTC)
     await journal.messages.record(message(2))
     await assistant.answer(Question("2@c.us", (), (Line(2, "user", "Hola"),)))
-    report = await purge(journal, assistant, boundary, budget_s=30)
+    report = await purge(journal, assistant, boundary, budget_s=60)
     assert report.model_dump() == {
         "messages": 1,
         "threads": 1,
@@ -71,10 +71,10 @@ async def test_what_is_past_its_time_goes_everywhere_and_the_rest_stays(
 
 async def test_messages_that_the_control_plane_does_not_have_yet_stay(journal: Journal) -> None:
     await journal.messages.record(message(1))
-    report = await purge(journal, AutomaticReplies(AUTOMATIC), later(), budget_s=5)
+    report = await purge(journal, AutomaticReplies(AUTOMATIC), later(), budget_s=60)
     assert report.messages == 0
     await empty_outbox(journal)
-    assert (await purge(journal, AutomaticReplies(AUTOMATIC), later(), budget_s=5)).messages == 1
+    assert (await purge(journal, AutomaticReplies(AUTOMATIC), later(), budget_s=60)).messages == 1
 
 
 async def test_messages_that_somebody_waits_for_stay(journal: Journal) -> None:
@@ -82,10 +82,10 @@ async def test_messages_that_somebody_waits_for_stay(journal: Journal) -> None:
     await journal.messages.record(message(2, "2@c.us"), pending=True)
     turn = await journal.turns.begin("1@c.us")
     await empty_outbox(journal)
-    assert (await purge(journal, None, later(), budget_s=5)).messages == 0
+    assert (await purge(journal, None, later(), budget_s=60)).messages == 0
     assert turn is not None
     await journal.turns.close(turn, "sent")
-    assert (await purge(journal, None, later(), budget_s=5)).messages == 1
+    assert (await purge(journal, None, later(), budget_s=60)).messages == 1
 
 
 async def test_a_failure_at_the_provider_is_counted_and_done_by_the_next_run(
@@ -93,10 +93,10 @@ async def test_a_failure_at_the_provider_is_counted_and_done_by_the_next_run(
 ) -> None:
     assistant = await chatting(make_replies, openai_api, "1@c.us", "2@c.us")
     await openai_api.fail("/conversations", method="DELETE", status=500, times=None)
-    report = await purge(journal, assistant, later(), budget_s=30)
+    report = await purge(journal, assistant, later(), budget_s=60)
     assert (report.remote_conversations, report.failed, report.threads) == (0, 2, 0)
     await openai_api.recover()
-    report = await purge(journal, assistant, later(), budget_s=30)
+    report = await purge(journal, assistant, later(), budget_s=60)
     assert (report.remote_conversations, report.failed, report.threads) == (2, 0, 2)
     assert await openai_api.state() == EMPTY
 
@@ -107,7 +107,7 @@ async def test_a_conversation_that_is_gone_already_counts_as_deleted(
     assistant = await chatting(make_replies, openai_api, "1@c.us")
     [conversation] = await openai_api.conversations()
     await openai_api.delete(conversation["id"], KEY)
-    report = await purge(journal, assistant, later(), budget_s=30)
+    report = await purge(journal, assistant, later(), budget_s=60)
     assert (report.remote_conversations, report.failed) == (1, 0)
     assert (await openai_api.state())["stored_responses"] == 0
 
@@ -116,7 +116,7 @@ async def test_without_the_key_remote_conversations_stay_listed(
     journal: Journal, make_replies: MakeReplies, openai_api: OpenAIStandIn
 ) -> None:
     await chatting(make_replies, openai_api, "1@c.us")
-    report = await purge(journal, None, None, budget_s=5)
+    report = await purge(journal, None, None, budget_s=60)
     assert (report.remote_conversations, report.failed) == (0, 1)
     assert len(await journal.threads.remote(None)) == 1
 
@@ -128,13 +128,13 @@ async def test_everything_means_undelivered_things_too(
     await journal.messages.record(message(1), pending=True)
     await journal.chats.suspend("1@c.us", suspended=True, reason="owner", said_at=1.0)
     numbered = (await journal.outbox.next(100))[-1].sequence
-    report = await purge(journal, assistant, None, budget_s=30)
+    report = await purge(journal, assistant, None, budget_s=60)
     assert (report.messages, report.threads, report.remote_conversations, report.failed) == (1, 1, 1, 0)
     assert await openai_api.state() == EMPTY
     assert await journal.outbox.count() == 0
     await journal.pace.give("m1", 1.0)
     await journal.media.add(MediaJob("m1", "1@c.us", "voice", "audio/ogg"))
-    assert (await purge(journal, assistant, None, budget_s=30)).failed == 0
+    assert (await purge(journal, assistant, None, budget_s=60)).failed == 0
     tables = await journal.database.rows("SELECT name FROM sqlite_master WHERE type = 'table'")
     for table in {row["name"] for row in tables} - {"facts", "sqlite_sequence"}:
         assert await journal.database.rows(f"SELECT * FROM {table}") == []
@@ -148,7 +148,7 @@ async def test_a_replaced_key_deletes_its_conversations_while_it_is_known(
 ) -> None:
     former = await chatting(make_replies, openai_api, "1@c.us")
     await chatting(make_replies, openai_api, "1@c.us", key="sk-test-0000000000000000002b")
-    await retire(journal, former, budget_s=30)
+    await retire(journal, former, budget_s=60)
     [conversation] = await openai_api.conversations()
     assert [remote.conversation_id for remote in await journal.threads.remote(None)] == [conversation["id"]]
     thread = await journal.threads.get("1@c.us")
@@ -160,7 +160,7 @@ async def test_what_was_deleted_is_in_no_file_any_more(journal: Journal, tmp_pat
     await journal.messages.record(message(1))
     await empty_outbox(journal)
     assert any(b"texto 1" in file.read_bytes() for file in tmp_path.rglob("journal.sqlite3*"))
-    await purge(journal, AutomaticReplies(AUTOMATIC), later(), budget_s=30)
+    await purge(journal, AutomaticReplies(AUTOMATIC), later(), budget_s=60)
     assert not any(b"texto 1" in file.read_bytes() for file in tmp_path.rglob("journal.sqlite3*"))
 
 
@@ -172,7 +172,7 @@ async def test_transcripts_reactions_and_wanted_files_go_with_their_message(jour
     await journal.changes.react(known, "👍", from_me=False, at=datetime.now(UTC))
     await journal.media.add(MediaJob("m1", "1@c.us", "voice", "audio/ogg"))
     await empty_outbox(journal)
-    assert (await purge(journal, AutomaticReplies(AUTOMATIC), later(), budget_s=30)).messages == 1
+    assert (await purge(journal, AutomaticReplies(AUTOMATIC), later(), budget_s=60)).messages == 1
     for table in ("messages", "reactions", "media_jobs"):
         assert await journal.database.rows(f"SELECT * FROM {table}") == []
     assert not any(b"lo que se dijo" in file.read_bytes() for file in tmp_path.rglob("journal.sqlite3*"))

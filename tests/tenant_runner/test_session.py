@@ -1,9 +1,8 @@
 """The WhatsApp Web channel by itself, in a real browser against the stand-in; one linked session for the whole file."""
 
 import base64
-import time
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +49,7 @@ async def test_a_code_to_type_is_made_on_request_only_and_links(
             await session.running.link_code(phone.number)
         await session.wait_for("SCAN_QR_CODE", "code_shown")
         link_code = await session.running.link_code(phone.number)
-        shown = await session.wait_for("SCAN_QR_CODE", "link_code_shown", 5)
+        shown = await session.wait_for("SCAN_QR_CODE", "link_code_shown")
         assert (shown.link_code, shown.link_code_expires_at) == (link_code.code, link_code.expires_at)
         assert shown.qr is None
         sandbox.call("POST", "/phone/api/pair", phone=phone.number, code=link_code.code)
@@ -73,7 +72,7 @@ async def test_a_pairing_that_stalls_asks_for_the_passkey_until_new_codes_are_wa
     try:
         shown = await session.wait_for("SCAN_QR_CODE", "code_shown")
         assert shown.qr is not None
-        phone.scan(shown.qr)
+        assert phone.scan(shown.qr)
         told = await session.wait_for("PASSKEY_REQUIRED", "passkey")
         assert told.qr is None
         phone.does("passkey", stall=False)
@@ -85,7 +84,7 @@ async def test_a_pairing_that_stalls_asks_for_the_passkey_until_new_codes_are_wa
 
 async def received(linked: LinkedSession, message: dict[str, Any], count: int = 1) -> list[ChannelMessage]:
     message_id = message["id"]
-    await wait_for(lambda: len(linked.listener.of(message_id)) >= count, deadline_s=20)
+    await wait_for(lambda: len(linked.listener.of(message_id)) >= count)
     return linked.listener.of(message_id)
 
 
@@ -112,7 +111,7 @@ async def test_a_message_that_is_decrypted_after_the_page_began_anew_is_told_alt
     message = phone.incoming(new_number(), "¿horario?", undecrypted=True)
     assert [told.undecrypted for told in await received(linked, message)] == [True]
     await linked.running.recycle()
-    await wait_for(lambda: linked.shown[0] != "WORKING", deadline_s=20)
+    await wait_for(lambda: linked.shown[0] != "WORKING")
     await linked.wait_for("WORKING", "connected")
     phone.does("decrypt", id=message["id"])
     told = await received(linked, message, 2)
@@ -128,7 +127,7 @@ async def test_everything_that_came_while_nobody_listened_is_told_however_many_c
     written += [phone.incoming(number, "hola") for number in numbers]
     linked.listener.caught_up_through = None
     await linked.start(OWNER)
-    await wait_for(lambda: linked.listener.caught_up_through, deadline_s=60)
+    await wait_for(lambda: linked.listener.caught_up_through)
     told = {message.message_id.rsplit("_", 1)[1] for message in linked.listener.messages}
     assert [message["id"] for message in written if message["id"] not in told] == []
     newest = max(message.sent_at for message in linked.listener.messages if not message.from_me)
@@ -183,7 +182,7 @@ async def changes_of(linked: LinkedSession, message: ChannelMessage, count: int 
     def found() -> list[ChannelChange]:
         return [change for change in linked.listener.changes if change.message_id == message.message_id]
 
-    await wait_for(lambda: len(found()) >= count, deadline_s=20)
+    await wait_for(lambda: len(found()) >= count)
     return found()
 
 
@@ -247,9 +246,8 @@ async def test_a_session_opened_elsewhere_is_left_to_them_for_a_while(
     assert told.next_attempt_at is not None
     with pytest.raises(ChannelNotReady):
         await linked.running.new_message_id("5491155550001@c.us")
-    began = time.monotonic()
-    await linked.wait_for("WORKING", "connected")
-    assert time.monotonic() - began > 2
+    back = await linked.wait_for("WORKING", "connected")
+    assert back.since - told.since > timedelta(seconds=2)
     assert len(phone.events("linked")) == 1
 
 
@@ -281,10 +279,10 @@ async def test_a_page_whose_server_answers_nothing_is_degraded_and_begun_anew(
     monkeypatch.setattr(pulse, "AGAIN_S", 0.2)
     monkeypatch.setattr(page, "PROBE_S", 1.0)
     await linked.running.recycle()
-    await wait_for(lambda: linked.shown[0] != "WORKING", deadline_s=20)
+    await wait_for(lambda: linked.shown[0] != "WORKING")
     await linked.wait_for("WORKING", "connected")
     proven = linked.running.session.last_round_trip_at
-    await wait_for(lambda: linked.running.session.last_round_trip_at != proven, deadline_s=60)
+    await wait_for(lambda: linked.running.session.last_round_trip_at != proven)
     told = len(linked.listener.sessions)
     phone.does("frames", operation="query", lose="answer", count=10_000)
     try:
@@ -299,8 +297,12 @@ async def test_a_page_whose_server_answers_nothing_is_degraded_and_begun_anew(
     assert len(phone.events("linked")) == 1
 
 
-async def test_synchronising_is_told_with_its_progress(linked: LinkedSession, phone: Phone) -> None:
+async def test_synchronising_is_told_with_its_progress(
+    linked: LinkedSession, phone: Phone, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await linked.wait_for("WORKING", "connected")
+    # Often enough that a slow machine sees more than the end of it.
+    monkeypatch.setattr(session_module, "WATCH_S", 0.2)
     phone.does("sync", seconds=4)
     try:
         told = len(linked.listener.sessions)
@@ -317,7 +319,7 @@ async def test_synchronising_is_told_with_its_progress(linked: LinkedSession, ph
 async def test_beginning_anew_keeps_the_login_and_is_no_failure(linked: LinkedSession, phone: Phone) -> None:
     told = len(linked.listener.sessions)
     await linked.running.recycle()
-    await wait_for(lambda: linked.shown[0] != "WORKING", deadline_s=20)
+    await wait_for(lambda: linked.shown[0] != "WORKING")
     await linked.wait_for("WORKING", "connected")
     assert {session.attempt for session in linked.listener.sessions[told:]} == {None}
     assert "FAILED" not in {session.state.value for session in linked.listener.sessions[told:]}

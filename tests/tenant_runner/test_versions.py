@@ -61,7 +61,7 @@ async def test_a_pinned_page_is_opened_instead_of_the_one_that_is_served(
     trusting = ssl.create_default_context()
     trusting.check_hostname = False
     trusting.verify_mode = ssl.CERT_NONE
-    served = httpx2.get(f"https://127.0.0.1:{sandbox.tls_port}/", verify=trusting, trust_env=False).text
+    served = httpx2.get(f"https://127.0.0.1:{sandbox.tls_port}/", verify=trusting, trust_env=False, timeout=60).text
     other = f"__d('WAWebBuildConstants', [], (exports) => {{ exports.VERSION_STR = '{PINNED}'; }});"
     before, start, after = served.rpartition("<script")
     (pages / f"{PINNED}-alpha.html").write_text(f"{before}<script>{other}</script>{start}{after}")
@@ -80,7 +80,7 @@ async def test_a_version_that_cannot_be_pinned_is_told_without_a_browser(
     session = LinkedSession(sandbox, tmp_path, page_version="2.3000.1011111111")
     await session.start()
     try:
-        told = await session.wait_for("STARTING", "page_unsupported", 10)
+        told = await session.wait_for("STARTING", "page_unsupported")
         assert told.detail is not None
         assert "2.3000.1011111111" in told.detail
         assert told.next_attempt_at is not None

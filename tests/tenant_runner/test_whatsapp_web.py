@@ -4,7 +4,6 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
 
 import pytest
 
@@ -27,7 +26,8 @@ def configure(sandbox: Sandbox) -> RunnerConfig:
         language="es",
         channel=WhatsAppWebChannel(url="https://web.whatsapp.com/", browser_arguments=sandbox.browser_arguments),
         assistant=AUTOMATIC,
-        debounce_s=0.3,
+        # Two messages in a row may reach a slow machine with a pause between them.
+        debounce_s=1,
         debounce_cap_s=3,
         fallback_text="Enseguida te atiende una persona.",
     )
@@ -82,7 +82,7 @@ def chat_of(plane: FakeControlPlane, number: str) -> Callable[[], list[tuple[str
 async def test_two_messages_in_a_row_get_one_answer_after_reading_and_typing(customer: str, phone: Phone) -> None:
     phone.incoming(customer, "hola")
     phone.incoming(customer, "¿horario?")
-    await wait_for(partial(sent_to, phone, customer, HOURS), deadline_s=30)
+    await wait_for(partial(sent_to, phone, customer, HOURS))
     chat = f"{customer}@c.us"
     order = [
         event["kind"]
@@ -111,14 +111,14 @@ async def test_a_message_that_is_decrypted_later_is_answered_then(
 ) -> None:
     chat = f"{customer}@c.us"
     phone.incoming(customer, "hola")
-    await wait_for(partial(sent_to, phone, customer, DEFAULT), deadline_s=30)
+    await wait_for(partial(sent_to, phone, customer, DEFAULT))
     message = phone.raw(
         {"id": {"fromMe": False, "remote": chat}, "type": "ciphertext", "body": "", "self": "in", "ack": 1}
     )
     phone.incoming(customer, "¿me leés?")
-    await wait_for(partial(sent_to, phone, customer, DEFAULT, DEFAULT), deadline_s=30)
+    await wait_for(partial(sent_to, phone, customer, DEFAULT, DEFAULT))
     phone.patch(message["id"], type="chat", body="¿horario?")
-    await wait_for(partial(sent_to, phone, customer, DEFAULT, DEFAULT, HOURS), deadline_s=30)
+    await wait_for(partial(sent_to, phone, customer, DEFAULT, DEFAULT, HOURS))
 
 
 async def test_groups_and_statuses_are_left_alone(customer: str, phone: Phone, plane: FakeControlPlane) -> None:
@@ -128,7 +128,9 @@ async def test_groups_and_statuses_are_left_alone(customer: str, phone: Phone, p
             {"id": key, "author": f"{customer}@c.us", "type": "chat", "body": "¿horario?", "self": "in", "ack": 1}
         )
     phone.incoming(customer, "hola")
-    await wait_for(partial(sent_to, phone, customer, DEFAULT), deadline_s=30)
+    await wait_for(partial(sent_to, phone, customer, DEFAULT))
+    # What came before is told before.
+    await wait_for(lambda: chat_of(plane, customer)())
     assert {message.chat_id.split("@")[1] for message in plane.messages()} <= {"c.us", "lid"}
     assert [event["to"] for event in phone.events("sent") if not event["to"].endswith(("@c.us", "@lid"))] == []
 
@@ -137,22 +139,25 @@ async def test_an_unsupported_kind_is_recorded_and_not_answered(
     customer: str, phone: Phone, plane: FakeControlPlane
 ) -> None:
     phone.incoming(customer, "", type="location")
-    await wait_for(lambda: chat_of(plane, customer)() == [("contact", "", "unsupported_kind")], deadline_s=30)
-    assert phone.sent(customer) == []
+    await wait_for(lambda: chat_of(plane, customer)() == [("contact", "", "unsupported_kind")])
+    # Whatever else was to be said has been said once a later text is answered.
+    phone.incoming(customer, "hola")
+    await wait_for(lambda: phone.sent(customer))
+    assert phone.sent(customer) == [DEFAULT]
 
 
 async def test_a_refused_answer_is_told_as_failed(customer: str, phone: Phone, plane: FakeControlPlane) -> None:
     phone.refuse_sends(refuse=True)
     try:
         phone.incoming(customer, "¿horario?")
-        await wait_for(lambda: (f"{customer}@c.us", "waiting_for_human") in plane.statuses(), deadline_s=30)
+        await wait_for(lambda: (f"{customer}@c.us", "waiting_for_human") in plane.statuses())
     finally:
         phone.refuse_sends(refuse=False)
     [answer] = [message for message in plane.messages("assistant") if message.chat_id == f"{customer}@c.us"]
     assert plane.acks(answer.message_id) == ["failed"]
     assert phone.sent(customer) == []
     phone.incoming(customer, "¿horario?")
-    await wait_for(partial(sent_to, phone, customer, HOURS), deadline_s=30)
+    await wait_for(partial(sent_to, phone, customer, HOURS))
 
 
 async def test_the_owner_suspends_one_chat_from_their_phone(
@@ -160,17 +165,17 @@ async def test_the_owner_suspends_one_chat_from_their_phone(
 ) -> None:
     other = new_number()
     phone.own(customer, "Suspender Bot")
-    await wait_for(lambda: (f"{customer}@c.us", "suspended") in plane.statuses(), deadline_s=30)
+    await wait_for(lambda: (f"{customer}@c.us", "suspended") in plane.statuses())
     phone.incoming(customer, "¿horario?")
     phone.incoming(other, "¿horario?")
-    await wait_for(partial(sent_to, phone, other, HOURS), deadline_s=30)
+    await wait_for(partial(sent_to, phone, other, HOURS))
     phone.own(customer, "ya te respondo yo")
     phone.own(customer, "activar bot")
-    await wait_for(lambda: (f"{customer}@c.us", "automatic") in plane.statuses(), deadline_s=30)
+    await wait_for(lambda: (f"{customer}@c.us", "automatic") in plane.statuses())
     assert phone.sent(customer) == []
     phone.incoming(customer, "hola")
-    await wait_for(partial(sent_to, phone, customer, DEFAULT), deadline_s=30)
-    await wait_for(lambda: len(chat_of(plane, customer)()) == 6, deadline_s=15)
+    await wait_for(partial(sent_to, phone, customer, DEFAULT))
+    await wait_for(lambda: len(chat_of(plane, customer)()) == 6)
     assert [author for author, _, _ in chat_of(plane, customer)()] == [
         "owner",
         "contact",
@@ -185,20 +190,21 @@ async def test_the_owner_suspends_every_chat_in_the_chat_with_themselves(
     customer: str, phone: Phone, plane: FakeControlPlane
 ) -> None:
     phone.own(OWNER, "suspender bot")
-    await wait_for(lambda: (None, "suspended") in plane.statuses(), deadline_s=30)
+    await wait_for(lambda: (None, "suspended") in plane.statuses())
     phone.incoming(customer, "¿horario?")
-    await wait_for(lambda: chat_of(plane, customer)() == [("contact", "¿horario?", "suspended")], deadline_s=30)
+    await wait_for(lambda: chat_of(plane, customer)() == [("contact", "¿horario?", "suspended")])
     phone.own(OWNER, "activar bot")
-    await wait_for(lambda: (None, "automatic") in plane.statuses(), deadline_s=30)
+    await wait_for(lambda: (None, "automatic") in plane.statuses())
     phone.incoming(customer, "hola")
-    await wait_for(partial(sent_to, phone, customer, DEFAULT), deadline_s=30)
+    await wait_for(partial(sent_to, phone, customer, DEFAULT))
 
 
 async def test_a_customer_who_writes_the_command_is_just_answered(
     customer: str, phone: Phone, plane: FakeControlPlane
 ) -> None:
     phone.incoming(customer, "suspender bot")
-    await wait_for(partial(sent_to, phone, customer, DEFAULT), deadline_s=30)
+    await wait_for(partial(sent_to, phone, customer, DEFAULT))
+    await wait_for(lambda: len(chat_of(plane, customer)()) == 2)
     assert (f"{customer}@c.us", "suspended") not in plane.statuses()
 
 
@@ -209,10 +215,10 @@ async def test_a_request_is_sent_once_and_its_end_is_told(
     answers = [await linked.http.post("/send", json=body, headers={"Idempotency-Key": "pedido-1"}) for _ in range(3)]
     assert {answer.status_code for answer in answers} == {202}
     [message_id] = {answer.json()["message_id"] for answer in answers}
-    await wait_for(partial(sent_to, phone, customer, "Su pedido está listo"), deadline_s=30)
-    await wait_for(lambda: plane.acks(message_id)[:2] == ["server", "delivered"], deadline_s=30)
+    await wait_for(partial(sent_to, phone, customer, "Su pedido está listo"))
+    await wait_for(lambda: plane.acks(message_id)[:2] == ["server", "delivered"])
     phone._call("POST", "receipt", id=message_id.rsplit("_", 1)[1], ack=3)
-    await wait_for(lambda: plane.acks(message_id) == ["server", "delivered", "read"], deadline_s=30)
+    await wait_for(lambda: plane.acks(message_id) == ["server", "delivered", "read"])
     assert [event["copies"] for event in phone.events("sent") if event["number"] == customer] == [1]
 
 
@@ -220,16 +226,18 @@ async def test_an_outage_is_told_and_what_came_meanwhile_is_answered_once(
     linked: RunnerProcess, sandbox: Sandbox, customer: str, phone: Phone, plane: FakeControlPlane
 ) -> None:
     phone.incoming(customer, "hola")
-    await wait_for(partial(sent_to, phone, customer, DEFAULT), deadline_s=30)
-    sandbox.call("POST", "/phone/api/outage", seconds=6)
-    await linked.wait_for_session("STARTING", "reconnecting")
-    phone.incoming(customer, "¿horario?")
-    old = int(datetime.now(UTC).timestamp()) - 20 * 60
-    phone.incoming(customer, "¿horario? (hace rato)", t=old)
+    await wait_for(partial(sent_to, phone, customer, DEFAULT))
+    sandbox.call("POST", "/phone/api/outage", seconds=600)
+    try:
+        await linked.wait_for_session("STARTING", "reconnecting")
+        phone.incoming(customer, "¿horario?")
+        old = int(datetime.now(UTC).timestamp()) - 20 * 60
+        phone.incoming(customer, "¿horario? (hace rato)", t=old)
+    finally:
+        sandbox.call("POST", "/phone/api/outage", seconds=0)
     await linked.wait_for_session("WORKING", "connected")
-    await wait_for(partial(sent_to, phone, customer, DEFAULT, HOURS), deadline_s=60)
-    outcomes = {text: outcome for _, text, outcome in chat_of(plane, customer)()}
-    assert outcomes["¿horario? (hace rato)"] == "too_old"
+    await wait_for(partial(sent_to, phone, customer, DEFAULT, HOURS))
+    await wait_for(lambda: ("contact", "¿horario? (hace rato)", "too_old") in chat_of(plane, customer)())
     assert len(phone.events("linked")) == 1
 
 
@@ -240,9 +248,9 @@ async def test_an_answer_that_falls_into_an_outage_arrives_once(
     await wait_for(lambda: [e for e in phone.events("chatstate") if e["chat"] == f"{customer}@c.us"], interval_s=0.01)
     sandbox.call("POST", "/phone/api/outage", seconds=5)
     await wait_for(partial(sent_to, phone, customer, HOURS), deadline_s=90)
-    await wait_for(lambda: [m for m in plane.messages("assistant") if m.chat_id == f"{customer}@c.us"], deadline_s=30)
+    await wait_for(lambda: [m for m in plane.messages("assistant") if m.chat_id == f"{customer}@c.us"])
     [answer] = [m for m in plane.messages("assistant") if m.chat_id == f"{customer}@c.us"]
-    await wait_for(lambda: "server" in plane.acks(answer.message_id), deadline_s=60)
+    await wait_for(lambda: "server" in plane.acks(answer.message_id))
     assert [event["copies"] for event in phone.events("sent") if event["number"] == customer] == [1]
 
 
@@ -258,7 +266,7 @@ async def test_a_logout_on_request_unlinks_and_shows_codes(linked: RunnerProcess
 async def test_codes_end_and_new_ones_come_only_on_demand(
     tmp_path_factory: pytest.TempPathFactory, new_number: Callable[[], str]
 ) -> None:
-    sandbox = Sandbox(tmp_path_factory.mktemp("impatient"), ref_seconds=1, first_ref_factor=2, max_refs=3)
+    sandbox = Sandbox(tmp_path_factory.mktemp("impatient"), ref_seconds=1, first_ref_factor=8, max_refs=2)
     plane = FakeControlPlane(find_free_port(), "t")
     plane.configure(configure(sandbox))
     await plane.start()
@@ -272,11 +280,6 @@ async def test_codes_end_and_new_ones_come_only_on_demand(
         response = await runner.http.post("/session/refresh")
         assert response.status_code == 202
 
-        async def has_code() -> Any:
-            current = await runner.session()
-            return current and current.qr
-
-        await wait_for(has_code, deadline_s=20)
         assert (await runner.link(sandbox.phone(new_number()))).state == "WORKING"
         assert shown <= 20, "a change is told once"
     finally:

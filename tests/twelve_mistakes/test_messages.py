@@ -122,7 +122,7 @@ async def test_3_two_clients_at_once_each_use_their_own_key(
 async def test_4_a_providers_error_never_reaches_a_customer(house: House, failure: Exception) -> None:
     house.assistant.failures = [failure] * (1 if isinstance(failure, Rejected) else 2)
     await house.receive(incoming("hola"))
-    await wait_for(lambda: house.channel.texts, deadline_s=20)
+    await wait_for(lambda: house.channel.texts)
     await house.settled()
     assert house.channel.texts == [house.config.fallback_text if isinstance(failure, Rejected) else "re: hola"]
     assert not [word for word in FORBIDDEN for text in house.channel.texts if word in text]

@@ -115,7 +115,7 @@ async def test_11_no_address_ends_a_process(site: Site) -> None:
     runner = HttpServer(create_app(StubService(), SecretStr(TOKEN)), port := find_free_port())
     await runner.start()
     try:
-        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as visitor:
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60) as visitor:
             for http, health in ((visitor, "/health"), (site.visitor, "/health")):
                 for path in ("/unhealthy", "/shutdown", "/exit", "/restart"):
                     for method in ("GET", "POST"):
