@@ -1,14 +1,24 @@
 """The web process over HTTP on a database of the test's own; a stand-in for OpenAI for all tests."""
 
+import time
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 
 import pytest
+from limits.aio.storage import memory
 
 from control_plane.database import Database
 from control_plane.settings import Environment, Settings
 from sandbox.servers import Endpoints, serve
 from sandbox.settings import SandboxSettings
 from tests.control_plane.site import Site, change, open_site
+
+
+@pytest.fixture
+def one_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No minute turns for what counts by minutes: after a turn one more is let in."""
+    now = time.time()
+    monkeypatch.setattr(memory, "time", SimpleNamespace(time=lambda: now))
 
 
 @pytest.fixture(scope="session")

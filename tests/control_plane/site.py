@@ -33,7 +33,7 @@ AUTOMATIC = {"kind": "automatic", "default_answer": "Gracias por escribir."}
 ONE_TIME_PASSWORD = secrets.token_urlsafe(12)
 # All is plain HTTP; to load the authorities anew for each client takes long.
 NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-START_DEADLINE_S = 20
+START_DEADLINE_S = 60
 
 
 @lru_cache

@@ -77,11 +77,11 @@ async def test_the_web_process_starts_without_a_database_and_mends_itself(
         assert page.headers["content-type"].startswith("text/html")
 
         database_server.start()
-        await wait_for(is_ready, deadline_s=60, what="healthy, with indexes")
+        await wait_for(is_ready, what="healthy, with indexes")
         database_server.stop()
         assert (await visitor.get("/health")).status_code == 503
         database_server.start()
-        await wait_for(is_ready, deadline_s=60, what="healthy again")
+        await wait_for(is_ready, what="healthy again")
 
 
 async def test_a_fault_is_a_problem_with_the_requests_id_and_nothing_of_the_cause(

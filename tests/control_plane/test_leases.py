@@ -19,10 +19,12 @@ async def test_one_of_many_gets_the_lease_and_keeps_it(database: Database) -> No
 
 async def test_a_lease_that_ran_out_goes_to_another_with_a_greater_token(database: Database) -> None:
     leases = Leases(database)
-    first = await leases.acquire("scheduler", "first", 0.3)
+    first = await leases.acquire("scheduler", "first", 30)
     assert first is not None
     assert await leases.acquire("scheduler", "second", 30) is None
-    second = await wait_for(lambda: leases.acquire("scheduler", "second", 30), deadline_s=10)
+    # It runs out now.
+    await leases.acquire("scheduler", "first", 0)
+    second = await wait_for(lambda: leases.acquire("scheduler", "second", 30))
     assert second is not None
     assert second.token == first.token + 1
     assert await leases.acquire("scheduler", "first", 30) is None

@@ -7,6 +7,7 @@ import pytest
 
 from control_plane.clients.models import Client, Wanted
 from control_plane.clients.repository import Clients
+from control_plane.runners import reconcile
 from control_plane.runners.launchers import probe_walls
 from control_plane.runners.launchers.base import ProcessState
 from control_plane.runners.models import Runner, RunnerState
@@ -65,7 +66,9 @@ class Looks:
 
 
 @pytest.fixture
-async def looks(site: Site) -> AsyncIterator[Looks]:
+async def looks(site: Site, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Looks]:
+    # A look ends when all that it began has ended, however slow the machine.
+    monkeypatch.setattr(reconcile, "PASS_S", 60.0)
     looks = Looks(site)
     await looks.look()
     yield looks

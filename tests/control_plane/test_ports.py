@@ -22,8 +22,8 @@ def test_a_port_that_is_taken_on_every_address_is_not_free() -> None:
 
 
 def test_a_connection_that_is_still_closing_does_not_keep_a_port_taken() -> None:
-    listener = socket.create_server(("127.0.0.1", 0))
-    port = listener.getsockname()[1]
+    port = find_free_port()
+    listener = socket.create_server(("127.0.0.1", port))
     with socket.create_connection(("127.0.0.1", port)):
         accepted, _ = listener.accept()
         accepted.close()

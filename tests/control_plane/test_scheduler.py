@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,6 +23,9 @@ from control_plane.security import open_cipher
 from control_plane.settings import REPOSITORY, Settings
 from tests.conftest import find_free_port, wait_for
 from tests.control_plane.site import change
+
+# supervisord.conf: stopwaitsecs.
+PATIENCE_S = 15
 
 
 class Start(Protocol):
@@ -61,7 +63,7 @@ def start(settings: Settings, tmp_path: Path) -> Iterator[Start]:
     yield start_one
     for process in processes:
         process.kill()
-        process.wait(10)
+        process.wait(60)
 
 
 async def find_lease(database: Database) -> Lease | None:
@@ -73,12 +75,10 @@ def holds(lease: Lease | None, process: subprocess.Popen[bytes]) -> bool:
     return lease is not None and lease.holder.endswith(f":{process.pid}")
 
 
-async def stop(process: subprocess.Popen[bytes]) -> float:
-    """Ask it to stop; returns how long that took."""
-    began = time.monotonic()
+async def stop(process: subprocess.Popen[bytes]) -> None:
+    """Ask it to stop, as patiently as supervisord does."""
     process.send_signal(signal.SIGTERM)
-    assert await asyncio.to_thread(process.wait, 20) == 0
-    return time.monotonic() - began
+    assert await asyncio.to_thread(process.wait, PATIENCE_S) == 0
 
 
 async def test_one_scheduler_works_and_another_takes_over_when_it_stops(
@@ -93,16 +93,16 @@ async def test_one_scheduler_works_and_another_takes_over_when_it_stops(
     assert "became active" not in (tmp_path / "second.log").read_text()
     # There is no supervisord here: that is said, and stops neither process.
     await wait_for(lambda: "supervisord did not answer" in (tmp_path / "first.log").read_text())
-    assert await stop(first) < 10
+    await stop(first)
 
     async def is_taken_over() -> bool:
         return holds(await find_lease(database), second)
 
-    await wait_for(is_taken_over, deadline_s=15)
+    await wait_for(is_taken_over)
     newer = await find_lease(database)
     assert newer is not None
     assert newer.token > lease.token
-    assert await stop(second) < 10
+    await stop(second)
     assert "job failed" not in (tmp_path / "first.log").read_text() + (tmp_path / "second.log").read_text()
 
 
@@ -119,15 +119,15 @@ async def test_a_cleanup_that_is_asked_for_is_done_within_seconds_and_the_regula
     [regular] = await wait_for(runs.list)
     assert regular.trigger == "scheduled"
     await wait_for(lambda: find_done(regular.id))
-    began = time.monotonic()
     forced = await runs.request("forced")
     await wait_for(lambda: find_done(forced.id))
-    assert time.monotonic() - began < 5
     await stop(first)
     start("second.log")
     again = await runs.request("forced")
     await wait_for(lambda: find_done(again.id))
     assert [run.trigger for run in await runs.list()] == ["forced", "forced", "scheduled"]
+    [looks] = [job.interval_s for job in scheduler.JOBS if job.name == "clean up"]
+    assert looks <= 2
 
 
 async def test_a_regular_cleanup_is_due_by_what_the_database_remembers(start: Start, database: Database) -> None:
@@ -194,7 +194,7 @@ async def test_a_scheduler_waits_for_a_database_that_is_down_and_outlives_its_ab
 
     await wait_for(is_done)
     assert process.poll() is None
-    assert await stop(process) < 10
+    await stop(process)
     await cut(way)
     assert "job failed" not in logged()
 

@@ -2,8 +2,11 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from control_plane.clients.models import Client
 from control_plane.database import connect
+from control_plane.runners import reconcile
 from control_plane.runners.launchers import probe_walls
 from control_plane.runners.models import RunnerState
 from control_plane.runners.repository import Runners
@@ -21,8 +24,10 @@ LOOKS_UNTIL_UP = 5
 
 
 async def test_adding_a_client_asks_the_same_of_the_database_and_of_the_launcher_for_few_clients_and_for_many(
-    site: Site, counter: Counter
+    site: Site, counter: Counter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # A look ends when all that it began has ended, however slow the machine.
+    monkeypatch.setattr(reconcile, "PASS_S", 60.0)
     settings = change(site.settings, reconcile_interval_s=3600, isolation="off")
     database = connect(settings)[settings.database_name]
     launcher = MemoryLauncher()

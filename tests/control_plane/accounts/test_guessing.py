@@ -6,6 +6,7 @@ from control_plane.accounts.lockout import FREE_FROM_ANYWHERE, FREE_FROM_ONE_ADD
 from control_plane.accounts.repository import Accounts
 from control_plane.accounts.service import AttemptLimiter
 from control_plane.dependencies import SESSION_COOKIE
+from tests.conftest import find_free_port
 from tests.control_plane.accounts.hands import PASSWORD, enrol, fill, is_in, log_in, read, session_token
 from tests.control_plane.site import Site, change, serve
 
@@ -19,7 +20,7 @@ async def end_waits(site: Site) -> None:
 async def test_a_guesser_is_stopped_over_several_web_processes_and_told_for_how_long(site: Site) -> None:
     await enrol(site, "ana")
     site.app.state.login_limiter = AttemptLimiter(1000)
-    second = change(site.settings, port=site.settings.port + 60, login_attempts_per_minute=1000)
+    second = change(site.settings, port=find_free_port(), login_attempts_per_minute=1000)
     async with serve(second), site.browser() as browser:
         for name in ("ana", "nadie"):
             for number in range(FREE_FROM_ONE_ADDRESS):

@@ -34,7 +34,7 @@ async def test_a_changed_link_is_gone_at_once_also_where_it_is_open(site: Site) 
     client = await site.add_client()
     await site.enter()
     before, page = client.slug, f"/admin/clients/{client.id}"
-    async with asyncio.timeout(30), site.browser.stream("GET", f"/client/{before}/events") as stream:
+    async with asyncio.timeout(120), site.browser.stream("GET", f"/client/{before}/events") as stream:
         lines = stream.aiter_lines()
         assert await anext(lines) == "event: state"
         changed = await site.post(f"{page}/rotate-link")
@@ -87,7 +87,7 @@ async def link_phone(site: Site, client: Client) -> None:
 
 async def test_a_link_for_one_use_shows_nothing_after_it(site: Site) -> None:
     client = await site.add_client("La Espiga", link_expires=True)
-    async with asyncio.timeout(30), site.browser.stream("GET", f"/client/{client.slug}/events") as stream:
+    async with asyncio.timeout(120), site.browser.stream("GET", f"/client/{client.slug}/events") as stream:
         lines = stream.aiter_lines()
         assert await anext(lines) == "event: state"
         await link_phone(site, client)
@@ -135,7 +135,7 @@ async def test_the_form_asks_whether_the_link_is_for_one_use(site: Site) -> None
         assert ('name="link_expires" value="on" checked' in form.text) is bool(ticked)
 
 
-async def test_whoever_tries_links_has_to_wait(site: Site) -> None:
+async def test_whoever_tries_links_has_to_wait(site: Site, one_minute: None) -> None:
     client = await site.add_client()
     most = site.settings.unknown_links_per_minute
     statuses = [(await site.get(f"/api/client/{new_slug()}/status")).status_code for _ in range(most)]

@@ -62,7 +62,7 @@ async def serve(app: FastAPI, port: int) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         server.should_exit = True
-        await asyncio.wait_for(running, 30)
+        await asyncio.wait_for(running, 60)
 
 
 class Site:

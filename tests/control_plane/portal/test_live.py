@@ -7,7 +7,7 @@ from tests.control_plane.portal.site import Site
 
 async def read_states(site: Site, path: str) -> AsyncIterator[str]:
     """The fragments that the page is sent, one after the other."""
-    async with asyncio.timeout(30), site.browser.stream("GET", path) as stream:
+    async with asyncio.timeout(120), site.browser.stream("GET", path) as stream:
         assert stream.headers["content-type"].startswith("text/event-stream")
         event, lines = "", list[str]()
         async for line in stream.aiter_lines():

@@ -65,7 +65,7 @@ class Supervisord:
             self.process = subprocess.Popen(
                 [*command, str(self.home / "supervisord.conf")], stdout=console, stderr=console, start_new_session=True
             )
-        ends = time.monotonic() + 30
+        ends = time.monotonic() + 60
         while not self.socket.exists():
             assert self.process.poll() is None, (self.home / "console.log").read_text()
             assert time.monotonic() < ends, "supervisord opened no socket"
@@ -77,7 +77,7 @@ class Supervisord:
             return
         children = psutil.Process(self.process.pid).children(recursive=True)
         self.process.kill()
-        self.process.wait(30)
+        self.process.wait(60)
         for child in children:
             with contextlib.suppress(psutil.Error):
                 if children_too or "sleep" in child.cmdline():
@@ -137,7 +137,8 @@ def supervisord() -> Iterator[Supervisord]:
     finally:
         daemon.stop()
         for process in daemon.processes():
-            process.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
         shutil.rmtree(home)
 
 
@@ -186,7 +187,7 @@ class Site:
     async def runner(self, client_id: str) -> Runner:
         return await self.reconciler.runners.get(client_id)
 
-    async def until(self, condition: Callable[[dict[str, Runner]], object], *, deadline_s: float = 30.0) -> None:
+    async def until(self, condition: Callable[[dict[str, Runner]], object], *, deadline_s: float = 60.0) -> None:
         """Pass after pass, until the condition on what is shown of the runners holds."""
         ends = time.monotonic() + deadline_s
         while True:

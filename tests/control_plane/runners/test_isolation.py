@@ -62,7 +62,7 @@ class Walled:
             serve_command=(sys.executable, str(PROGRAM), str(self.clients), "--client"),
             clients_directory=self.clients,
             walls=self.walls,
-            stop_seconds=4,
+            stop_seconds=60,
         )
 
     async def start(self, *attempts: tuple[str, object]) -> dict[str, str]:

@@ -26,6 +26,7 @@ from control_plane.runners.launchers.memory_limit import (
 from control_plane.runners.launchers.supervisord import SupervisordLauncher
 from control_plane.runners.models import Runner, RunnerState
 from control_plane.settings import Settings
+from tests.conftest import wait_for
 from tests.control_plane.runners.conftest import Site, Supervisord
 from tests.control_plane.runners.test_isolation import Walled, build_walls
 from tests.control_plane.site import change
@@ -80,7 +81,7 @@ async def test_what_takes_too_much_is_ended_and_started_again_and_the_others_go_
     site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
     def is_told(runners: dict[str, Runner]) -> bool:
-        return "FLAME_MEMORY_HARD_LIMIT_MB" in (runners["greedy"].message or "")
+        return "greedy" in runners and "FLAME_MEMORY_HARD_LIMIT_MB" in (runners["greedy"].message or "")
 
     site.add("modest", "take 10")
     await site.until_state(RunnerState.RUNNING, "modest")
@@ -100,10 +101,17 @@ async def test_what_takes_too_much_is_ended_and_started_again_and_the_others_go_
     assert said == "kernel ended processes for want of memory"
 
 
+async def is_steady(site: Site, client_id: str) -> bool:
+    return "started as steady" in await site.reconciler.launcher.logs(client_id)
+
+
 async def test_it_is_no_news_for_ever_nor_after_a_persons_restart(site: Site) -> None:
     client = site.add("greedy", "take 200")
-    await site.until(lambda runners: runners["greedy"].memory_kills > 0)
+    await site.until(lambda runners: "greedy" in runners and runners["greedy"].memory_kills > 0)
     site.supervisord.behave("greedy", "steady")
+    # Nothing of the greedy runs is told after the restart: all of them are over, and looked at.
+    await wait_for(lambda: is_steady(site, "greedy"))
+    await site.until_state(RunnerState.RUNNING, "greedy")
     site.add("greedy", restarts=client.restarts + 1)
     await site.until(lambda runners: runners["greedy"].applied_restarts == client.restarts + 1)
     await site.until_state(RunnerState.RUNNING, "greedy")

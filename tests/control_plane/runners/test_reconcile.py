@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 
 from control_plane.clients.models import Client
+from control_plane.ports import is_free
 from control_plane.runners import reconcile, starts
 from control_plane.runners.launchers.base import UP, LauncherUnavailable
 from control_plane.runners.models import Heard, RunnerState
 from control_plane.security import CannotDecrypt
 from control_plane.settings import Settings
+from tests.conftest import wait_for
 from tests.control_plane.runners.conftest import Site
 
 
@@ -172,7 +174,7 @@ async def test_many_clients_start_a_few_at_a_time_the_oldest_first_and_each_is_t
     ids = [f"c{number}" for number in range(12)]
     for age, client_id in enumerate(ids):
         site.add(client_id, updated_at=datetime.now(UTC) - timedelta(minutes=age))
-    ends = time.monotonic() + 60
+    ends = time.monotonic() + 200
     order: list[str] = []
     while len(site.heard) < len(ids):
         await site.look()
@@ -261,15 +263,13 @@ async def test_a_port_that_another_program_took_is_said_and_mends_itself(site: S
 
 
 async def test_a_slow_stop_holds_up_nobody_else(site: Site) -> None:
-    site.reconciler.launcher = site.supervisord.launcher(stop_seconds=60)
+    site.reconciler.launcher = site.supervisord.launcher(stop_seconds=600)
     site.add("slow", "stubborn")
     await site.until_state(RunnerState.RUNNING, "slow")
     site.connect("slow", wanted=False)
-    await site.look()
-    assert (await site.runner("slow")).state is RunnerState.STOPPING
+    await site.until_state(RunnerState.STOPPING, "slow")
     site.add("quick")
-    await site.look()
-    assert (await site.runner("quick")).state is RunnerState.STARTING
+    await site.until_state(RunnerState.RUNNING, "quick")
     assert (await site.runner("slow")).state is RunnerState.STOPPING
     os.kill(site.supervisord.starts("slow")[-1], signal.SIGKILL)
     await site.until_state(RunnerState.STOPPED, "slow")
@@ -319,7 +319,7 @@ async def test_an_interrupted_deletion_is_finished_by_the_next_reconciler(site: 
     site.supervisord.behave("acme", "purge hangs")
     site.add("acme", deleting_since=datetime.now(UTC))
     await site.look()
-    await asyncio.wait_for(site.reconciler.aclose(), 10)
+    await asyncio.wait_for(site.reconciler.aclose(), 60)
     assert site.deleted == []
     assert site.supervisord.processes() == []
     site.supervisord.behave("acme", "steady")
@@ -328,9 +328,11 @@ async def test_an_interrupted_deletion_is_finished_by_the_next_reconciler(site: 
 
 
 async def test_a_silent_runner_that_answers_is_left_alone(site: Site) -> None:
-    site.reconciler.settings = reach(site.reconciler.settings, heartbeat_lost_s=0.2)
     client = site.add("acme")
     site.supervisord.behave("acme", f"listen {client.port}")
+    await site.until_state(RunnerState.RUNNING, "acme")
+    await wait_for(lambda: not is_free(client.port), what="its port")
+    site.reconciler.settings = reach(site.reconciler.settings, heartbeat_lost_s=0.2)
     await site.until(lambda runners: "is not heard" in (runners["acme"].message or ""))
     await site.look()
     shown = await site.runner("acme")

@@ -4,7 +4,6 @@ import signal
 import socket
 import stat
 import tempfile
-import time
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -327,11 +326,10 @@ async def test_a_hung_supervisord_is_given_up_within_the_deadline(tmp_path: Path
         launcher = SupervisordLauncher(
             socket=path, programs_directory=tmp_path, logs_directory=tmp_path, call_timeout_s=0.3
         )
-        began = time.monotonic()
-        for _ in range(6):
-            with pytest.raises(LauncherUnavailable, match="did not answer"):
-                await launcher.get("acme")
-        assert time.monotonic() - began < 10
+        async with asyncio.timeout(60):
+            for _ in range(6):
+                with pytest.raises(LauncherUnavailable, match="did not answer"):
+                    await launcher.get("acme")
         await launcher.aclose()
 
 

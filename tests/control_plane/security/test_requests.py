@@ -170,7 +170,7 @@ async def test_an_address_is_believed_of_trusted_proxies_only(
 # ------------------------------------------------------------------------------------------------ rate
 
 
-async def test_an_account_that_asks_too_often_waits_and_others_do_not(site_with: SiteFactory) -> None:
+async def test_an_account_that_asks_too_often_waits_and_others_do_not(site_with: SiteFactory, one_minute: None) -> None:
     async with site_with(api_requests_per_minute=4) as site:
         client = await site.create()
         runner = site.runner(client)
@@ -183,7 +183,7 @@ async def test_an_account_that_asks_too_often_waits_and_others_do_not(site_with:
         assert {(await runner.config()).status_code for _ in range(40)} == {200}
 
 
-async def test_an_address_that_asks_too_often_waits_and_others_do_not(site_with: SiteFactory) -> None:
+async def test_an_address_that_asks_too_often_waits_and_others_do_not(site_with: SiteFactory, one_minute: None) -> None:
     async with site_with(api_requests_per_minute=2, actions_per_minute=2) as site:
         most = 2 * ACCOUNTS_PER_ADDRESS
         one, other = {"X-Forwarded-For": "2001:db8::1"}, {"X-Forwarded-For": "2001:db8:0:1::1"}
