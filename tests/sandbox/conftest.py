@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Playwright, async_playwright
+from playwright.async_api import Playwright, async_playwright, expect
 
 from sandbox.servers import Endpoints, serve
 from sandbox.settings import SandboxSettings
@@ -14,6 +14,9 @@ from tests.sandbox.openai_conformance import Caller
 from tests.sandbox.web_page import Phone, WebPage, open_page
 
 Open = Callable[[], AbstractAsyncContextManager[WebPage]]
+
+# Five seconds are little for a busy machine.
+expect.set_options(timeout=60_000)
 
 numbers = itertools.count(5491170000001)
 """Numbers of phones that no other test uses."""
@@ -31,8 +34,8 @@ async def as_key(sandbox: Endpoints) -> AsyncIterator[Callable[..., Caller]]:
     """Makes callers of the OpenAI stand-in; whatever they send and get must keep to OpenAI's specification."""
     callers: list[Caller] = []
 
-    def make(key: str, *, timeout_s: float = 30) -> Caller:
-        callers.append(Caller(sandbox.url, key, timeout_s=timeout_s))
+    def make(key: str) -> Caller:
+        callers.append(Caller(sandbox.url, key))
         return callers[-1]
 
     yield make

@@ -94,18 +94,23 @@ class _Checked(httpx2.AsyncHTTPTransport):
 class Caller:
     """One API key's client, and the stand-in's control API beside it."""
 
-    def __init__(self, url: str, key: str, *, timeout_s: float = 30) -> None:
+    def __init__(self, url: str, key: str) -> None:
         self.key = key
         self.violations: list[str] = []
-        self._http = httpx2.AsyncClient(transport=_Checked(self.violations), timeout=timeout_s)
-        self.api = AsyncOpenAI(
-            api_key=key, base_url=url + API, max_retries=0, timeout=timeout_s, http_client=self._http
-        )
-        self.control = httpx2.AsyncClient(base_url=f"{url}/openai/control", timeout=30, trust_env=False)
+        self._http = httpx2.AsyncClient(transport=_Checked(self.violations), timeout=60)
+        self.api = AsyncOpenAI(api_key=key, base_url=url + API, max_retries=0, timeout=60, http_client=self._http)
+        self.control = httpx2.AsyncClient(base_url=f"{url}/openai/control", timeout=60, trust_env=False)
 
-    async def ask(self, text: str, *, instructions: str = "", conversation: str | None = None) -> str:
+    async def ask(
+        self, text: str, *, instructions: str = "", conversation: str | None = None, timeout_s: float = 60
+    ) -> str:
         response = await self.api.responses.create(
-            model=MODEL, input=text, instructions=instructions, conversation=conversation, max_output_tokens=800
+            model=MODEL,
+            input=text,
+            instructions=instructions,
+            conversation=conversation,
+            max_output_tokens=800,
+            timeout=timeout_s,
         )
         return response.output_text
 

@@ -32,12 +32,12 @@ def make_mail(to: str = "ana@example.com", *, html: str | None = None) -> EmailM
 
 
 async def send(sandbox: Endpoints, mail: EmailMessage) -> Any:
-    return await aiosmtplib.send(mail, hostname=sandbox.host, port=sandbox.smtp_port, start_tls=False, timeout=20)
+    return await aiosmtplib.send(mail, hostname=sandbox.host, port=sandbox.smtp_port, start_tls=False, timeout=60)
 
 
 @pytest.fixture
 async def http(sandbox: Endpoints) -> AsyncIterator[httpx2.AsyncClient]:
-    async with httpx2.AsyncClient(base_url=f"{sandbox.url}/mail", trust_env=False, timeout=20) as client:
+    async with httpx2.AsyncClient(base_url=f"{sandbox.url}/mail", trust_env=False, timeout=60) as client:
         await client.delete("/api/messages")
         yield client
         await client.post("/api/faults", json={"mode": "ok"})
@@ -166,7 +166,7 @@ async def test_mails_outlive_a_restart_in_a_file_of_their_owner(tmp_path: Path) 
     for expected in (1, 2):
         mailbox = Mailbox(file)
         port = await mailbox.start("127.0.0.1", 0)
-        await aiosmtplib.send(make_mail(), hostname="127.0.0.1", port=port, start_tls=False, timeout=20)
+        await aiosmtplib.send(make_mail(), hostname="127.0.0.1", port=port, start_tls=False, timeout=60)
         assert len(mailbox.messages) == expected
         await mailbox.stop()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -180,7 +180,7 @@ async def test_stopping_ends_open_sessions_and_frees_the_port(tmp_path: Path) ->
 
     await mailbox.stop()
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         assert await reader.read() == b""
     writer.close()
     with pytest.raises(OSError, match="Connect call failed"):

@@ -250,7 +250,7 @@ async def test_a_recording_is_transcribed_as_a_demo(caller: Caller) -> None:
 
 
 async def test_every_answer_says_that_it_is_a_stand_in(sandbox: Endpoints) -> None:
-    async with httpx2.AsyncClient(base_url=sandbox.url, trust_env=False) as http:
+    async with httpx2.AsyncClient(base_url=sandbox.url, trust_env=False, timeout=60) as http:
         for path in ("/openai/v1/models", "/openai/v1/threads"):
             answer = await http.get(path)
             assert "not OpenAI" in answer.headers["x-flame-sandbox"]

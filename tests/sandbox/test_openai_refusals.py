@@ -27,7 +27,7 @@ async def test_a_wrong_key_opens_nothing(as_key: Callable[..., Caller], key: str
 
 
 async def test_without_a_key_nothing_is_answered(sandbox: Endpoints) -> None:
-    async with httpx2.AsyncClient(trust_env=False) as http:
+    async with httpx2.AsyncClient(trust_env=False, timeout=60) as http:
         answer = await http.get(f"{sandbox.url}/openai/v1/models")
     assert answer.status_code == 401
 
@@ -96,7 +96,7 @@ async def test_what_openai_accepts_is_accepted(caller: Caller, right: dict[str, 
 
 
 async def test_a_body_that_is_not_json_is_refused_without_being_repeated(sandbox: Endpoints) -> None:
-    async with httpx2.AsyncClient(trust_env=False) as http:
+    async with httpx2.AsyncClient(trust_env=False, timeout=60) as http:
         answer = await http.post(
             f"{sandbox.url}/openai/v1/responses",
             content=b"{secret",
@@ -113,9 +113,9 @@ async def test_the_assistants_api_is_switched_off(caller: Caller) -> None:
 
 async def test_a_conversation_takes_one_turn_at_a_time(caller: Caller) -> None:
     conversation = await caller.api.conversations.create()
-    await caller.fail(path="^/responses$", think_s=1.5)
+    await caller.fail(path="^/responses$", think_s=5)
     first = asyncio.create_task(caller.ask("hola", conversation=conversation.id))
-    under_way: bool = await wait_for(lambda: _is_under_way(caller), deadline_s=10)
+    under_way: bool = await wait_for(lambda: _is_under_way(caller))
     assert under_way
 
     with pytest.raises(openai.BadRequestError) as refused:
@@ -129,17 +129,17 @@ async def test_a_conversation_takes_one_turn_at_a_time(caller: Caller) -> None:
 
 
 async def test_a_turn_that_timed_out_is_committed_all_the_same(as_key: Callable[..., Caller]) -> None:
-    caller = as_key("sk-impatient-12345678", timeout_s=0.5)
+    caller = as_key("sk-impatient-12345678")
     conversation = await caller.api.conversations.create()
     await caller.fail(path="^/responses$", think_s=1.2)
 
     with pytest.raises(openai.APITimeoutError):
-        await caller.ask("hola", conversation=conversation.id)
+        await caller.ask("hola", conversation=conversation.id, timeout_s=0.5)
 
     async def committed() -> bool:
         return len(await caller.items(conversation.id)) == 2
 
-    is_committed: bool = await wait_for(committed, deadline_s=10)
+    is_committed: bool = await wait_for(committed)
     assert is_committed
 
 

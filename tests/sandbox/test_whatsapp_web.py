@@ -56,7 +56,7 @@ async def test_a_page_links_by_a_code_that_only_its_own_phone_may_type(
 
 async def test_codes_run_out_and_come_back_when_they_are_asked_for(playwright: Playwright, tmp_path: Path) -> None:
     settings = SandboxSettings(
-        data_directory=tmp_path, port=0, tls_port=0, smtp_port=0, ref_seconds=0.7, first_ref_factor=4, max_refs=3
+        data_directory=tmp_path, port=0, tls_port=0, smtp_port=0, ref_seconds=0.7, first_ref_factor=12, max_refs=3
     )
     async with serve(settings) as whatsapp, open_page(playwright, whatsapp, tmp_path / "profile") as page:
         first = await page.qr()
@@ -184,12 +184,15 @@ async def test_after_an_outage_the_page_is_back_and_what_waited_goes_both_ways_o
     page, phone = linked
     assert (await page.send("5491155550008@c.us", "antes"))["result"] == "OK"
     before = await phone.saw("sent", body="antes")
-    await phone.http.post("/outage", json={"seconds": 3})
-    await page.until("WPP.whatsapp.Stream.mode === 'OFFLINE'")
-    await phone.tell("receipt", id=before["id"], ack=3)
-    await page.ask(f"window.waiting = ({SEND})(['5491155550008@c.us', 'durante', null]); null")
-    await phone.tell("incoming", **{"from": "5491155550008"}, body="mientras tanto")
-    assert await phone.events("sent", body="durante") == []
+    await phone.http.post("/outage", json={"seconds": 600})
+    try:
+        await page.until("WPP.whatsapp.Stream.mode === 'OFFLINE'")
+        await phone.tell("receipt", id=before["id"], ack=3)
+        await page.ask(f"window.waiting = ({SEND})(['5491155550008@c.us', 'durante', null]); null")
+        await phone.tell("incoming", **{"from": "5491155550008"}, body="mientras tanto")
+        assert await phone.events("sent", body="durante") == []
+    finally:
+        await phone.http.post("/outage", json={"seconds": 0})
     await page.ready()
     assert (await page.ask("window.waiting"))["result"] == "OK"
     await phone.saw("sent", body="durante", copies=1)

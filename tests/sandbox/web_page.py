@@ -57,7 +57,7 @@ class WebPage:
                     return None
                 raise
 
-        return await wait_for(look, deadline_s=45, what=script)
+        return await wait_for(look, what=script)
 
     async def qr(self) -> str:
         return str(await self.until("WPP.conn.getAuthCode().then((code) => code?.fullCode)"))
@@ -81,6 +81,7 @@ class WebPage:
 
 async def open_tab(page: Page) -> WebPage:
     """Open WhatsApp Web in a tab of a browser."""
+    page.set_default_timeout(60_000)
     await page.add_init_script(QUIET)
     await page.add_init_script(path=WA_JS)
     await page.add_init_script(LISTEN)
@@ -129,8 +130,6 @@ class Phone:
 
     async def saw(self, kind: str, **facts: Any) -> dict[str, Any]:
         """Wait for the phone to see something; exactly once."""
-        found: list[dict[str, Any]] = await wait_for(
-            lambda: self.events(kind, **facts), deadline_s=30, what=f"{kind} {facts}"
-        )
+        found: list[dict[str, Any]] = await wait_for(lambda: self.events(kind, **facts), what=f"{kind} {facts}")
         assert len(found) == 1
         return found[0]
