@@ -8,11 +8,14 @@ from typing import Any
 
 import httpx2
 import pytest
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright, expect
 
 from tests.e2e.installation import Installation
 from tests.e2e.tenant import Tenant
 from tests.log_scan import remember_secret
+
+# Five seconds are little for a busy machine.
+expect.set_options(timeout=60_000)
 
 CreateTenant = Callable[..., Awaitable[Tenant]]
 
@@ -77,6 +80,6 @@ async def page(request: pytest.FixtureRequest, browser: Browser) -> AsyncIterato
     width, height = request.param
     context = await browser.new_context(viewport={"width": width, "height": height}, locale="es-AR")
     page = await context.new_page()
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(60_000)
     yield page
     await context.close()

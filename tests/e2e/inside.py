@@ -27,7 +27,7 @@ def token() -> str:
 def ask(url: str, method: str = "GET", body: bytes | None = None) -> str:
     headers = {"X-Api-Key": token(), "Content-Type": "application/json"}
     request = urllib.request.Request(url, body, headers, method=method)
-    with urllib.request.urlopen(request, timeout=20) as response:
+    with urllib.request.urlopen(request, timeout=60) as response:
         return str(response.read(2000))
 
 

@@ -1,5 +1,6 @@
 """A whole platform as a user runs it: a copy of this tree, the start script's own program, real processes."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -169,36 +170,37 @@ class Installation:
         """Every process that works for this copy, by its working directory or its command line."""
         found = []
         for process in psutil.process_iter():
-            try:
+            # Any of them may end between two looks at it.
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
                 belongs = process.cwd() == str(self.home) or any(str(self.home) in part for part in process.cmdline())
-            except (psutil.NoSuchProcess, psutil.AccessDenied):
-                continue
-            if belongs and process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
+                if belongs and process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
         return found
 
     def runner(self, client_id: str) -> psutil.Process | None:
         """The runner process of a client, behind its walls if it has any."""
-        return next((p for p in self._processes_of(client_id) if p.name().startswith("python")), None)
+        return next(iter(self.runners(client_id)), None)
+
+    def runners(self, client_id: str) -> list[psutil.Process]:
+        """All that run for a client: one too many are two."""
+        return self._processes_of(client_id, "python")
 
     def walls(self, client_id: str) -> list[psutil.Process]:
         """The bubblewrap processes of a client, supervisord's child first; none without walls."""
-        return [process for process in self._processes_of(client_id) if process.name() == "bwrap"]
+        return self._processes_of(client_id, "bwrap")
 
     def tree(self, client_id: str) -> list[psutil.Process]:
         """All processes of a client: supervisord's child and everything below it."""
         top = (self.walls(client_id) or [runner for runner in [self.runner(client_id)] if runner])[:1]
         return [process for root in top for process in (root, *root.children(recursive=True))]
 
-    def _processes_of(self, client_id: str) -> list[psutil.Process]:
+    def _processes_of(self, client_id: str, program: str) -> list[psutil.Process]:
         found = []
         for process in self.processes():
-            try:
+            with contextlib.suppress(psutil.NoSuchProcess):
                 line = process.cmdline()
-            except psutil.NoSuchProcess:
-                continue
-            if "tenant_runner" in line and client_id in line:
-                found.append(process)
+                if "tenant_runner" in line and client_id in line and process.name().startswith(program):
+                    found.append(process)
         return found
 
     def browsers(self, client_id: str) -> list[psutil.Process]:
@@ -206,9 +208,7 @@ class Installation:
         profile = str(self.home / "var" / "clients" / client_id)
         found = []
         for process in self.processes():
-            try:
+            with contextlib.suppress(psutil.NoSuchProcess):
                 if any(part.startswith("--user-data-dir=") and profile in part for part in process.cmdline()):
                     found.append(process)
-            except psutil.NoSuchProcess:
-                continue
         return found

@@ -84,9 +84,17 @@ class Tenant:
 
     async def link(self) -> None:
         """Scan the QR code with the owner's phone and wait until the session works."""
-        code = await wait_for(self.read_code, deadline_s=LINK_DEADLINE_S, interval_s=0.3, what="a QR code")
-        response = await self.phone.post("/pair", json={"qr": code, "phone": self.owner, "name": "Dueña"})
-        assert response.status_code == 200, response.text
+
+        async def scanned() -> bool:
+            code = await self.read_code()
+            if code is None:
+                return False
+            response = await self.phone.post("/pair", json={"qr": code, "phone": self.owner, "name": "Dueña"})
+            # A code that was replaced between the look and the scan is looked for again.
+            assert response.status_code in (200, 409), response.text
+            return bool(response.status_code == 200)
+
+        await wait_for(scanned, deadline_s=LINK_DEADLINE_S, interval_s=0.3, what="the scan of a QR code")
         await self.wait_until("WORKING")
 
     async def receive(self, customer: str, text: str) -> str:
@@ -123,9 +131,19 @@ class Tenant:
         """Wait for that many messages in the database."""
         return await wait_for(
             lambda: found if len(found := self.stored()) >= count else None,
-            deadline_s=60,
+            # After an outage the runner may wait for half a minute until it tries again.
+            deadline_s=120,
             interval_s=0.3,
             what=f"{count} messages of {self.id} in the database",
+        )
+
+    async def wait_until_threads_are_stored(self) -> set[str]:
+        """Ids of the conversations at the provider; of one delivery, they are stored after its messages."""
+        threads = self.installation.database()["client_threads"]
+        return await wait_for(
+            lambda: {thread["conversation_id"] for thread in threads.find({"client_id": self.id})},
+            interval_s=0.3,
+            what=f"a thread of {self.id} in the database",
         )
 
     def session(self) -> dict[str, Any]:

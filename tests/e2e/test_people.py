@@ -57,12 +57,19 @@ async def test_a_released_phone_makes_room_for_another_one(
     former, tenant.owner = tenant.owner, make_number()
     released = await api.post(f"/api/admin/clients/{tenant.id}/release-phone")
     assert released.status_code == 200, released.text
-    unlinked = await tenant.phone.get(f"/{former}/events", params={"kind": "unlinked"})
-    assert len(unlinked.json()) == 1
+
+    async def unlinked() -> list[dict[str, object]]:
+        events: list[dict[str, object]] = (
+            await tenant.phone.get(f"/{former}/events", params={"kind": "unlinked"})
+        ).json()
+        return events
+
+    assert len(await wait_for(unlinked)) == 1
     await tenant.wait_until("SCAN_QR_CODE")
     await tenant.link()
-    client = installation.database()["clients"].find_one({"_id": tenant.id}) or {}
-    assert client["bound_phone"] == tenant.owner
+    clients = installation.database()["clients"]
+    # The session is stored before its phone is bound.
+    await wait_for(lambda: clients.find_one({"_id": tenant.id, "bound_phone": tenant.owner}))
 
     async def mails() -> list[str]:
         async with httpx2.AsyncClient(base_url=f"{installation.sandbox}/mail/api", timeout=30) as mailbox:
@@ -72,4 +79,4 @@ async def test_a_released_phone_makes_room_for_another_one(
     async def both() -> list[str] | None:
         return found if len(found := await mails()) >= 2 else None
 
-    assert len(await wait_for(both, deadline_s=60, interval_s=0.3, what="a mail to the owner for each link")) == 2
+    assert len(await wait_for(both, interval_s=0.3, what="a mail to the owner for each link")) == 2

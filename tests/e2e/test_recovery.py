@@ -49,10 +49,10 @@ async def test_a_killed_runner_comes_back_and_answers_what_it_had_in_hand_once(
         async def is_asked() -> bool:
             return any("/responses" in request["path"] for request in await tenant.requests_at_provider())
 
-        await wait_for(is_asked, deadline_s=60, what="the turn at the provider")
+        await wait_for(is_asked, what="the turn at the provider")
     runner.kill()
 
-    await wait_for(lambda: not any(b.is_running() for b in browsers), deadline_s=30, what="the browsers' end")
+    await wait_for(lambda: not any(b.is_running() for b in browsers), what="the browsers' end")
     await new_runner(installation, tenant, runner.pid)
     await tenant.answers(customer)
     await tenant.wait_until("WORKING")
