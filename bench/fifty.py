@@ -1,4 +1,4 @@
-"""Many clients on one machine: a cold start, a reboot, and the portal meanwhile: `python -m bench.fifty --help`."""
+"""Many clients on one machine: a cold start, a reboot, and the portal meanwhile: `python -m bench fifty --help`."""
 
 import argparse
 import asyncio
@@ -6,7 +6,6 @@ import contextlib
 import math
 import os
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -246,7 +245,7 @@ QUARTERS = (0.25, 0.5, 0.75, 1.0)
 
 def main(arguments: list[str]) -> int:
     """Run; 0 when all is well."""
-    parser = argparse.ArgumentParser(prog="python -m bench.fifty", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench fifty", description=__doc__)
     parser.add_argument("--clients", type=int, default=50)
     count = parser.parse_args(arguments).clients
     say(f"fifty: {describe_machine()}; {count} clients with the automatic assistant")
@@ -272,7 +271,3 @@ def main(arguments: list[str]) -> int:
         say(f"WRONG: {problem}")
     say("failed" if problems else "passed")
     return 1 if problems else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""A whole installation under seeded faults while customers write: `python -m bench.soak --help`.
+"""A whole installation under seeded faults while customers write: `python -m bench soak --help`.
 
 Asserted on what the phones saw: every message answered once or visibly handed over, nothing lost, doubled or crossed
 between clients, and the machine's levels as before. Exits 1 otherwise and says what is wrong.
@@ -10,7 +10,6 @@ import os
 import platform
 import random
 import shutil
-import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
@@ -185,7 +184,7 @@ def describe_machine() -> str:
 
 def read_plan(arguments: list[str]) -> tuple[Plan, bool]:
     """The plan, and whether to keep the installation's files."""
-    parser = argparse.ArgumentParser(prog="python -m bench.soak", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench soak", description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--clients", type=int)
     parser.add_argument("--customers", type=int)
@@ -235,7 +234,3 @@ def main(arguments: list[str]) -> int:
         say(f"WRONG: {problem}")
     say("failed" if report.problems else "passed")
     return 1 if report.problems else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -172,7 +171,3 @@ def _read_options(arguments: list[str]) -> argparse.Namespace:
 
 def _read_numbers(text: str) -> list[int]:
     return [int(number) for number in text.split(",")]
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
