@@ -129,7 +129,7 @@ class Erasures:
 
     async def get(self, erasure_id: str) -> Erasure | None:
         """The record of that id."""
-        document = await self._collection.find_one({"$and": [{"_id": erasure_id}, self._seen]})
+        document = await self._collection.find_one({"_id": erasure_id} | self._seen)
         return _erasure(document) if document else None
 
     async def list(self, limit: int = 200) -> list[Erasure]:
