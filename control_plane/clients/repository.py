@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from pymongo import DESCENDING, ReturnDocument
+from pymongo import DESCENDING
 from pymongo.errors import DuplicateKeyError
 
 from control_plane.clients.models import Client, Wanted
@@ -149,8 +149,9 @@ class Clients:
         await self._collection.delete_one({"_id": client_id})
 
     async def _change(self, query: dict[str, Any], update: dict[str, Any]) -> Client | None:
-        document = await self._collection.find_one_and_update(query, update, return_document=ReturnDocument.AFTER)
-        return _from_document(document)
+        # Two commands: the embedded database reads every client for one that finds and updates.
+        changed = await self._collection.update_one(query, update)
+        return await self.get(query["_id"]) if changed.matched_count else None
 
 
 def _to_document(client: Client) -> Document:

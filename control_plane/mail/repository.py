@@ -5,7 +5,7 @@ import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pymongo import ASCENDING, DESCENDING, ReturnDocument
+from pymongo import ASCENDING, DESCENDING
 from pymongo.errors import DuplicateKeyError
 
 from control_plane.database import Database, Document
@@ -71,19 +71,14 @@ class Mails:
         Without a server for mail those that wait for one are left alone.
         """
         states = [MailState.QUEUED, MailState.SENDING, *([MailState.WAITING_FOR_SMTP] if has_server else [])]
-        document = await self._collection.find_one_and_update(
-            {
-                "state": {"$in": states},
-                "next_attempt_at": {"$lte": now},
-            },
-            {
-                "$set": {"state": MailState.SENDING, "next_attempt_at": now + timedelta(seconds=CLAIM_S)},
-                "$inc": {"attempts": 1},
-            },
-            sort=[("next_attempt_at", ASCENDING)],
-            return_document=ReturnDocument.AFTER,
-        )
-        return _mail(document) if document else None
+        due = {"state": {"$in": states}, "next_attempt_at": {"$lte": now}}
+        claim = {"state": MailState.SENDING, "next_attempt_at": now + timedelta(seconds=CLAIM_S)}
+        while (document := await self._collection.find_one(due, sort=[("next_attempt_at", ASCENDING)])) is not None:
+            unclaimed = {name: document[name] for name in ("_id", "state", "next_attempt_at")}
+            claimed = await self._collection.update_one(unclaimed, {"$set": claim, "$inc": {"attempts": 1}})
+            if claimed.matched_count:
+                return _mail({**document, **claim, "attempts": document["attempts"] + 1})
+        return None
 
     async def finish(self, mail_id: str, **values: Any) -> None:
         """Store what became of a claimed mail."""

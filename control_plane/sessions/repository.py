@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from control_plane.database import Database, Document
@@ -57,14 +56,16 @@ class ClientSession:
         """A number greater than every earlier one."""
         own = {"_id": self.client_id}
         while True:
-            raised = await self._sessions.find_one_and_update(
-                own, {"$inc": {"fence": 1}}, return_document=ReturnDocument.AFTER
-            )
-            if raised is not None:
-                return int(raised["fence"])
-            # Its first one; made by another start at the same moment is as good.
-            with contextlib.suppress(DuplicateKeyError):
-                await self._sessions.insert_one({**own, "fence": 0})
+            known = await self._sessions.find_one(own, {"fence": 1})
+            if known is None:
+                # Its first one; made by another start at the same moment is as good.
+                with contextlib.suppress(DuplicateKeyError):
+                    await self._sessions.insert_one({**own, "fence": 0})
+                continue
+            before, fence = known.get("fence"), (known.get("fence") or 0) + 1
+            raised = await self._sessions.update_one({**own, "fence": before}, {"$set": {"fence": fence}})
+            if raised.matched_count:
+                return int(fence)
 
     async def set(self, **values: Any) -> None:
         """Set fields and tell the pages; `last_message_at` only ever goes forward."""
