@@ -1,8 +1,7 @@
 """The collections `client_messages`, `client_chats`, `client_threads` and `client_conversations`, of one client."""
 
-import asyncio
 import contextlib
-import time
+from bisect import bisect_right
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +11,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from control_plane.conversations.models import Chat, ChatStatus, Message
+from control_plane.conversations.pace import Pace
 from control_plane.database import Database, Document
 from tenant_runner.contract import MessageAcknowledged, MessageChanged, MessageRecorded, ThreadChanged
 
@@ -20,9 +20,6 @@ ACK_ORDER = ("pending", "unknown", "failed", "server", "delivered", "read")
 WAITING = "waiting_for_human"
 EMOJI_CHARS = 32
 DUPLICATE_KEY = 11_000
-# A cleanup deletes so many messages at once, then rests for as long as that took: everybody else has their turn.
-DELETED_AT_ONCE = 200
-LONGEST_REST_S = 1.0
 
 
 async def count_waiting(database: Database, client_ids: Sequence[str] | None = None) -> dict[str, int]:
@@ -255,11 +252,11 @@ class Conversations:
         Returns:
             How many messages.
         """
-        messages = 0
+        messages, pace = 0, Pace()
         for chat_id in await self._list_chat_ids():
-            messages += await self._delete_messages_before(cutoff, {"chat_id": chat_id})
+            messages += await self._delete_messages_before(cutoff, {"chat_id": chat_id}, pace)
         # Those of chats that are in no list: recorded before there was one, or told of at this moment.
-        messages += await self._delete_messages_before(cutoff, {})
+        messages += await self._delete_messages_before(cutoff, {}, pace)
         await self._chats.delete_many({"client_id": self.client_id, "newest.at": {"$lt": cutoff}})
         past = {"client_id": self.client_id, "at": {"$lt": cutoff}}
         await self._statuses.delete_many({**past, "status": "automatic"})
@@ -271,21 +268,22 @@ class Conversations:
         cursor = self._chats.find({"client_id": self.client_id}, {"chat_id": 1})
         return [document["chat_id"] async for document in cursor]
 
-    async def _delete_messages_before(self, cutoff: datetime, which: Document) -> int:
+    async def _delete_messages_before(self, cutoff: datetime, which: Document, pace: Pace) -> int:
         query = {"client_id": self.client_id, **which, "sent_at": {"$lt": cutoff}}
-        deleted = 0
-        while True:
-            began = time.monotonic()
-            last = await self._messages.find_one(
-                query, {"sent_at": 1}, sort=[("sent_at", ASCENDING)], skip=DELETED_AT_ONCE - 1
-            )
-            some = query if last is None else {**query, "sent_at": {"$lte": last["sent_at"]}}
-            gone = (await self._messages.delete_many(some)).deleted_count
-            deleted += gone
-            if gone:
-                await asyncio.sleep(min(time.monotonic() - began, LONGEST_REST_S))
-            if last is None:
-                return deleted
+        # Ranges of an index, each with its end known: there are databases that read all that matches before a limit.
+        moments: list[datetime] = []
+        async with pace.turn():
+            async for document in self._messages.find(query, {"_id": 0, "sent_at": 1}).sort("sent_at", ASCENDING):
+                moments.append(document["sent_at"])
+        deleted = done = 0
+        while done < len(moments):
+            last = moments[min(done + pace.size, len(moments)) - 1]
+            upto = bisect_right(moments, last)
+            async with pace.step(upto - done):
+                gone = await self._messages.delete_many({**query, "sent_at": {"$lte": last}})
+            deleted += gone.deleted_count
+            done = upto
+        return deleted
 
     async def delete_all(self) -> None:
         """Delete everything of this client."""
