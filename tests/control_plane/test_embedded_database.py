@@ -39,6 +39,11 @@ def test_it_refuses_whoever_has_no_password(mongodb_uri: str) -> None:
         stranger["flame"]["clients"].find_one({})
 
 
+def test_it_keeps_no_log_for_replicas(mongodb_uri: str) -> None:
+    with MongoClient[dict[str, object]](mongodb_uri) as client:
+        assert "setName" not in client.admin.command("hello")
+
+
 def test_what_was_acknowledged_survives_a_kill(tmp_path: Path, free_port: Callable[[], int]) -> None:
     uri = embedded_database.prepare(tmp_path, port=free_port())
     command = embedded_database.server_command(tmp_path, urlsplit(uri).port or 0)
