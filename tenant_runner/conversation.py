@@ -13,7 +13,7 @@ from uuid import uuid4
 from weakref import WeakValueDictionary
 
 from tenant_runner.answering import HISTORY_LINES, Answering, Patience
-from tenant_runner.assistants.base import Question
+from tenant_runner.assistants.base import Assistant, Question
 from tenant_runner.channels.base import Ack, Channel, ChannelChange, ChannelMessage
 from tenant_runner.deadlines import Deadlines
 from tenant_runner.incoming import Incoming
@@ -85,6 +85,11 @@ class Conversation:
         await self._requests.stop()
         await self._media.stop()
         await self._deadlines.stop()
+
+    @property
+    def assistant(self) -> Assistant:
+        """The newest one."""
+        return self._answering.assistant
 
     @property
     def idle(self) -> bool:

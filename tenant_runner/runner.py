@@ -210,18 +210,15 @@ class Runner:
 
     async def message_received(self, message: ChannelMessage) -> None:
         """See `ChannelListener`."""
-        await self._answers.wait()
-        await self._configured_conversation().receive(message)
+        await (await self._configured_conversation()).receive(message)
 
     async def message_changed(self, change: ChannelChange) -> None:
         """See `ChannelListener`."""
-        await self._answers.wait()
-        await self._configured_conversation().change(change)
+        await (await self._configured_conversation()).change(change)
 
     async def message_acknowledged(self, message_id: str, ack: Ack) -> None:
         """See `ChannelListener`."""
-        await self._answers.wait()
-        await self._configured_conversation().acknowledge(message_id, ack)
+        await (await self._configured_conversation()).acknowledge(message_id, ack)
 
     async def session_changed(self, session: SessionChanged) -> None:
         """See `ChannelListener`; remembers which number is linked, across restarts."""
@@ -255,20 +252,19 @@ class Runner:
 
     async def send(self, request: SendRequest, key: str) -> Outbound:
         """See `Service`."""
-        return await self._configured_conversation().send(request.chat_id, request.text, request_key=key)
+        return await (await self._configured_conversation()).send(request.chat_id, request.text, request_key=key)
 
     async def process_message(self, request: ProcessMessageRequest) -> str:
         """See `Service`."""
-        return await self._configured_conversation().ask(request.contact, request.text)
+        return await (await self._configured_conversation()).ask(request.contact, request.text)
 
     async def purge(self, request: PurgeRequest) -> PurgeReport:
         """See `Service`; one at a time."""
-        if self._answering is None:
-            raise NotConfigured
+        conversation = await self._configured_conversation()
         async with self._purging:
             if request.chat_ids:
-                return await self._erase(self._configured_conversation(), self._answering.assistant, request)
-            return await purge(self._journal, self._answering.assistant, request.before, budget_s=PURGE_BUDGET_S)
+                return await self._erase(conversation, conversation.assistant, request)
+            return await purge(self._journal, conversation.assistant, request.before, budget_s=PURGE_BUDGET_S)
 
     async def _erase(self, conversation: Conversation, assistant: Assistant, request: PurgeRequest) -> PurgeReport:
         try:
@@ -287,15 +283,18 @@ class Runner:
 
     async def set_automatic(self, request: ConversationRequest) -> None:
         """See `Service`."""
-        await self._configured_conversation().set_automatic(request.chat_id, automatic=request.automatic)
+        await (await self._configured_conversation()).set_automatic(request.chat_id, automatic=request.automatic)
 
     async def logout(self) -> None:
         """See `Service`."""
         await self._configured_channel().logout()
 
-    def _configured_conversation(self) -> Conversation:
-        if self._conversation is None:
+    async def _configured_conversation(self) -> Conversation:
+        """With the configuration there, what an assistant loads is there in a moment."""
+        if self._config is None:
             raise NotConfigured
+        await self._answers.wait()
+        assert self._conversation is not None  # noqa: S101 (that is what the event says)
         return self._conversation
 
     def _configured_channel(self) -> Channel:

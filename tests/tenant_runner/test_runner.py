@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from tenant_runner.assistants import ASSISTANTS
 from tenant_runner.channels import CHANNELS
-from tenant_runner.contract import RunnerCredentials
+from tenant_runner.contract import ProcessMessageRequest, RunnerCredentials
 from tenant_runner.journal import Journal
 from tenant_runner.runner import Runner
 from tenant_runner.settings import RunnerSettings
@@ -41,10 +41,14 @@ async def test_the_channel_starts_before_the_assistant_is_loaded_and_what_comes_
         await wait_for(loading.is_set, deadline_s=20, what="the assistant is being loaded")
         assert await runner.working_channel() is channel
         message = asyncio.create_task(runner.message_received(incoming("¿A qué hora abren?")))
+        question = ProcessMessageRequest(contact="web-1", text="¿A qué hora abren?")
+        asked = asyncio.create_task(runner.process_message(question))
         await asyncio.sleep(0)
         assert not message.done()
+        assert not asked.done()
         loaded.set()
         await message
+        assert await asked == "Abrimos de 9 a 18."
         await wait_for(lambda: channel.texts, deadline_s=20, what="an answer")
         assert channel.texts == ["Abrimos de 9 a 18."]
     finally:
