@@ -162,9 +162,10 @@ class Many:
             "idle_per_second": await self.idle(),
             "quiet_per_second": [before_all, after_all],
             "each": each,
-            "per_client": {name: statistics.median(cost[name] for cost in each) for name in each[0]},
+            # One window follows the other: what falls into one in place of the next is the same in their mean.
+            "per_client": {name: statistics.mean(cost[name] for cost in each) for name in each[0]},
             "sums": {
-                what: statistics.median(sum(cost.get(part, 0) for part in parts) for cost in each)
+                what: statistics.mean(sum(cost.get(part, 0) for part in parts) for cost in each)
                 for what, parts in SUMS.items()
             },
             "heard_after_s": statistics.median(took),
@@ -230,7 +231,7 @@ def present(result: dict[str, Any]) -> list[Table | Chart]:
         for part in PARTS
     }
     return [
-        Table("What one more client costs (medians of ten)", ("clients", *heads), tuple(added), note),
+        Table("What one more client costs (means of ten)", ("clients", *heads), tuple(added), note),
         Table("What they cost while nothing happens", ("clients", *heads), tuple(idle)),
         Chart("many-idle", "CPU with nothing going on", draw_lines("CPU at rest", "clients", "% of a core", lines)),
     ]
