@@ -71,6 +71,8 @@ async def measure(system: System, run: Run, plan: Plan) -> None:
     """Fill the run; raises what went wrong."""
     names = [f"c{number:03d}" for number in range(run.clients)]
     await system.open()
+    # What a system does when it has just begun is not what a client's start takes.
+    await asyncio.sleep(SETTLE_S)
     limits = httpx2.Limits(max_connections=20)
     async with httpx2.AsyncClient(base_url=system.sandbox, timeout=60, limits=limits) as http:
         phones = [Phone(http, f"549118{run.round:01d}{number:06d}") for number in range(run.clients)]
