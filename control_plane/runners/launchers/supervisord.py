@@ -337,13 +337,8 @@ class SupervisordLauncher(Launcher):
         self._rpc.close()
 
     async def _info(self, client_id: str) -> dict[str, Any] | None:
-        try:
-            info: dict[str, Any] = await self._rpc.call("getProcessInfo", name_program(client_id))
-        except SupervisordFault as fault:
-            if fault.code == Faults.BAD_NAME:
-                return None
-            raise LauncherRefused(f"supervisord does not tell the process's state: {fault}") from fault
-        return info
+        _, found = await self._look([client_id])
+        return found.get(client_id)
 
     # ------------------------------------------------------------------------------------------ files
 

@@ -236,6 +236,22 @@ async def test_a_supervisord_with_an_older_configuration_says_what_to_do(
         await launcher.ensure([ACME])
 
 
+async def test_a_supervisord_that_is_ending_says_so(supervisord: Supervisord, launcher: SupervisordLauncher) -> None:
+    supervisord.behave("acme", "stubborn")
+    await run(supervisord, launcher, "acme")
+    assert supervisord.process is not None
+    supervisord.process.terminate()
+
+    async def is_ending() -> Any:
+        try:
+            await launcher.get("acme")
+        except LauncherUnavailable as error:
+            return str(error)
+        return None
+
+    assert await wait_for(is_ending) == "supervisord is shutting down"
+
+
 async def test_a_killed_process_is_started_again(supervisord: Supervisord, launcher: SupervisordLauncher) -> None:
     await run(supervisord, launcher, "acme")
     first = await launcher.get("acme")
