@@ -1,4 +1,7 @@
-"""`python -m tenant_runner serve|purge|backup --client <id>`."""
+"""`python -m tenant_runner serve|purge|backup --client <id>`.
+
+What is loaded here is little: all else takes the better part of a second, and the browser starts meanwhile.
+"""
 
 import signal
 import sys
@@ -8,34 +11,24 @@ if __name__ == "__main__":
     signal.signal(signal.SIGWINCH, lambda *_: sys.exit(0))
 
 import argparse
-import asyncio
+import json
 import logging
 import os
 import re
-import sqlite3
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tenant_runner.assistants import ASSISTANTS
-from tenant_runner.assistants.base import Assistant
-from tenant_runner.backup import copy_files
-from tenant_runner.channels.whatsapp_web.profile_copy import CopyFailed
-from tenant_runner.contract import PurgeReport, RunnerCredentials
-from tenant_runner.control_plane_client import ControlPlaneAway, ControlPlaneClient, Replaced
-from tenant_runner.credentials import AlreadyRunning, CannotStart, only_process, read_credentials
-from tenant_runner.journal import Journal
+from tenant_runner.channels.whatsapp_web.browser import PROFILE, Begun, ProfileInUse, begin
+from tenant_runner.channels.whatsapp_web.devtools import BrowserError
 from tenant_runner.logs import configure_logs
-from tenant_runner.purge import erase, purge
-from tenant_runner.serve import JOURNAL_FILE, serve
-from tenant_runner.settings import RunnerSettings
+from tenant_runner.only_process import AlreadyRunning, CannotStart, only_process
+from tenant_runner.settings import CREDENTIALS_FILE, RunnerSettings
 
 logger = logging.getLogger(__name__)
 
 EXIT_CANNOT_START = 1
 EXIT_ALREADY_RUNNING = 3
-# For supervisord an end like that of a wrong configuration (78): two processes must not push each other out for ever.
-EXIT_REPLACED = 79
-PURGE_BUDGET_S = 120.0
 # A predecessor that was told to stop takes up to ten seconds.
 LOCK_WAIT_S = {"serve": 10.0, "purge": 1.0}
 
@@ -67,29 +60,16 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-async def _purge(
-    settings: RunnerSettings, credentials: RunnerCredentials, before: datetime | None, chat_ids: tuple[str, ...]
-) -> PurgeReport:
-    path = settings.client_directory(credentials.client_id) / JOURNAL_FILE
-    if not await asyncio.to_thread(path.exists):
-        return PurgeReport()
-    journal = await Journal.open(path)
-    client = ControlPlaneClient(credentials)
-    assistant: Assistant | None = None
+def _begin_browser(directory: Path, chromium: Path | None) -> Begun | None:
+    """Start the browser that the channel will open, if `runner.json` has what that takes.
+
+    What is wrong with the file, the profile or the browser is found again, and said, by who needs them.
+    """
     try:
-        try:
-            config = await client.fetch_config()
-            assistant = ASSISTANTS[config.assistant.kind](config.assistant, journal.threads)
-        except ControlPlaneAway as error:
-            logger.warning("provider's key not received", extra={"cause": str(error)})
-        if chat_ids:
-            return await erase(journal, assistant, chat_ids, before, budget_s=PURGE_BUDGET_S)
-        return await purge(journal, assistant, before, budget_s=PURGE_BUDGET_S)
-    finally:
-        if assistant is not None:
-            await assistant.close()
-        await client.close()
-        await journal.close()
+        arguments = json.loads((directory / CREDENTIALS_FILE).read_bytes()).get("browser_arguments")
+        return None if arguments is None else begin(directory / PROFILE, chromium=chromium, arguments=tuple(arguments))
+    except (OSError, ValueError, AttributeError, TypeError, ProfileInUse, BrowserError):
+        return None
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -97,38 +77,28 @@ def main(arguments: list[str] | None = None) -> int:
     given = _parse(arguments)
     # The browser's profile is as good as a password; nothing that this process writes is for anybody else.
     os.umask(0o077)
-    settings = RunnerSettings()
-    directory = settings.client_directory(given.client)
     # The purge's standard output is its report and nothing else.
-    configure_logs(settings.log_level, given.client, sys.stdout if given.command == "serve" else sys.stderr)
+    stream = sys.stdout if given.command == "serve" else sys.stderr
+    configure_logs("INFO", given.client, stream)
     try:
-        if given.command == "backup":
-            copy_files(directory, given.to)
-            return 0
-        credentials = read_credentials(directory, given.client)
-        with only_process(directory, LOCK_WAIT_S[given.command]):
-            if given.command == "serve":
-                asyncio.run(serve(settings, credentials))
-            else:
-                # Ids are phone numbers: a command line is for everybody on the machine to read.
-                chat_ids = tuple(sys.stdin.read().split()) if given.chats else ()
-                if given.chats and not chat_ids:
-                    raise CannotStart("no chat was named: nothing is erased")
-                report = asyncio.run(_purge(settings, credentials, given.before, chat_ids))
-                sys.stdout.write(report.model_dump_json() + "\n")
+        settings = RunnerSettings.read()
+        logging.getLogger().setLevel(settings.log_level)
+        directory = settings.client_directory(given.client)
+        with ExitStack() as held:
+            if given.command in LOCK_WAIT_S:
+                held.enter_context(only_process(directory, LOCK_WAIT_S[given.command]))
+            begun = _begin_browser(directory, settings.chromium) if given.command == "serve" else None
+            if begun is not None:
+                held.callback(begun.launched.abandon)
+            from tenant_runner.commands import run
+
+            return run(given, settings, begun)
     except AlreadyRunning as error:
         logger.error("client has a runner already", extra={"cause": str(error)})
         return EXIT_ALREADY_RUNNING
-    except (OSError, sqlite3.Error, CopyFailed) as error:
-        logger.error("files not copied", extra={"cause": str(error) or type(error).__name__})
-        return EXIT_CANNOT_START
-    except Replaced as error:
-        logger.warning("runner was replaced", extra={"cause": str(error)})
-        return EXIT_REPLACED
     except CannotStart as error:
         logger.error("runner cannot start", extra={"cause": str(error)})
         return EXIT_CANNOT_START
-    return 0
 
 
 if __name__ == "__main__":

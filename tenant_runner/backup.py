@@ -6,12 +6,13 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from tenant_runner.channels.whatsapp_web.browser import PROFILE
 from tenant_runner.channels.whatsapp_web.profile_copy import CopyFailed, copy_profile
 from tenant_runner.serve import JOURNAL_FILE
 
 logger = logging.getLogger(__name__)
 
-PROFILE, LAST_GOOD_COPY = "profile", "profile-copy"
+LAST_GOOD_COPY = "profile-copy"
 
 
 def copy_files(directory: Path, target: Path) -> None:

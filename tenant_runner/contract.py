@@ -138,12 +138,18 @@ class RunnerStart(_Model):
 
 
 class RunnerCredentials(_Model):
-    """The 0600 file `<data>/clients/<id>/runner.json`: where a runner connects, and as whom."""
+    """The 0600 file `<data>/clients/<id>/runner.json`: where a runner connects, and as whom.
+
+    Attributes:
+        browser_arguments: those of its channel when the file was written: a browser is started with them while
+            the configuration is on its way, and used if they are true yet. None starts none.
+    """
 
     client_id: str = Field(pattern=r"^[a-z0-9]{1,32}$")
     control_plane_url: str
     token: SecretStr
     port: int = Field(ge=1, le=65_535)
+    browser_arguments: tuple[str, ...] | None = None
 
 
 # ------------------------------------------------------------------------------------------------ session

@@ -12,9 +12,10 @@ from typing import Any
 from tenant_runner.answering import Answering, Patience
 from tenant_runner.assistants import ASSISTANTS
 from tenant_runner.assistants.base import Assistant
-from tenant_runner.channels import CHANNELS, ChannelEnvironment
 from tenant_runner.channels.base import Ack, Channel, ChannelChange, ChannelMessage, ChannelNotReady
+from tenant_runner.channels.registry import CHANNELS, ChannelEnvironment
 from tenant_runner.channels.snapshot import Snapshot
+from tenant_runner.channels.whatsapp_web.browser import Begun
 from tenant_runner.contract import (
     ConversationRequest,
     LinkCode,
@@ -48,7 +49,11 @@ _LINKED_PHONE = "linked_phone"
 
 
 class Runner:
-    """Implements what the channel tells (`ChannelListener`) and what the API offers (`Service`)."""
+    """Implements what the channel tells (`ChannelListener`) and what the API offers (`Service`).
+
+    Attributes:
+        opened: set when the channel has opened for the first time.
+    """
 
     def __init__(
         self,
@@ -56,8 +61,10 @@ class Runner:
         credentials: RunnerCredentials,
         journal: Journal,
         patience: Patience | None = None,
+        begun: Begun | None = None,
     ) -> None:
         self._settings = settings
+        self._begun = begun
         self._credentials = credentials
         self._journal = journal
         self._patience = patience or Patience()
@@ -70,6 +77,7 @@ class Runner:
         self._channel: Channel | None = None
         self._answering: Answering | None = None
         self._conversation: Conversation | None = None
+        self.opened = asyncio.Event()
         self._answers = asyncio.Event()
         self._purging = asyncio.Lock()
         self._background: set[asyncio.Task[None]] = set()
@@ -134,7 +142,10 @@ class Runner:
             chromium=self._settings.chromium,
             linked_phone=await self._journal.database.fact(_LINKED_PHONE),
             session_version=self.session.version,
+            begun=self._begun,
         )
+        # It can be used once.
+        self._begun = None
         self._channel = CHANNELS[config.channel.kind](config.channel, self, environment)
         await self._channel.start()
 
@@ -219,6 +230,10 @@ class Runner:
     async def message_acknowledged(self, message_id: str, ack: Ack) -> None:
         """See `ChannelListener`."""
         await (await self._configured_conversation()).acknowledge(message_id, ack)
+
+    def channel_opened(self) -> None:
+        """The channel opened."""
+        self.opened.set()
 
     async def session_changed(self, session: SessionChanged) -> None:
         """See `ChannelListener`; remembers which number is linked, across restarts."""

@@ -6,9 +6,10 @@ import signal
 import socket
 from typing import TYPE_CHECKING
 
+from tenant_runner.channels.whatsapp_web.browser import Begun
 from tenant_runner.contract import RunnerCredentials
-from tenant_runner.credentials import CannotStart
 from tenant_runner.journal import Journal
+from tenant_runner.only_process import CannotStart
 from tenant_runner.runner import Runner
 from tenant_runner.settings import RunnerSettings
 
@@ -19,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 STOP_S = 9.0
 BIND_WAIT_S = 5.0
+# The most that the API waits for a page that takes long to load; who asks meanwhile is answered then.
+API_WAIT_S = 5.0
 JOURNAL_FILE = "journal.sqlite3"
 
 
@@ -48,25 +51,31 @@ async def bind(port: int) -> socket.socket:
 async def _serve_api(
     runner: Runner, credentials: RunnerCredentials, listener: socket.socket, ending: asyncio.Event
 ) -> None:
-    """Serve until it is to end; who connects while the API is being loaded waits for a moment."""
+    """Serve until it is to end; who connects before the API is loaded waits for a moment."""
 
     def load() -> "ApiServer":
-        # It costs as much time as all else together, and the browser is on its way meanwhile.
         from tenant_runner.api_server import make_server
 
         return make_server(runner, credentials.token)
 
+    ended = asyncio.create_task(ending.wait())
+    opened = asyncio.create_task(runner.opened.wait())
+    # To load it takes as much processor time as all else together, which the page needs first.
+    await asyncio.wait({opened, ended}, timeout=API_WAIT_S, return_when=asyncio.FIRST_COMPLETED)
+    opened.cancel()
     server = await asyncio.to_thread(load)
     serving = asyncio.create_task(server.serve(sockets=[listener]), name="api")
-    ended = asyncio.create_task(ending.wait())
     await asyncio.wait({serving, ended}, return_when=asyncio.FIRST_COMPLETED)
     ended.cancel()
     server.should_exit = True
     await serving
 
 
-async def serve(settings: RunnerSettings, credentials: RunnerCredentials) -> None:
-    """Serve one client; returns within 10 s of SIGTERM, SIGINT or SIGWINCH, with nothing left running."""
+async def serve(settings: RunnerSettings, credentials: RunnerCredentials, begun: Begun | None = None) -> None:
+    """Serve one client, with the browser that has begun, if any.
+
+    Returns within 10 s of SIGTERM, SIGINT or SIGWINCH, with nothing left running but a browser that was not needed.
+    """
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     # SIGWINCH: what stands between supervisord and this process (bubblewrap) dies of the others, and this one with it.
@@ -74,7 +83,7 @@ async def serve(settings: RunnerSettings, credentials: RunnerCredentials) -> Non
         loop.add_signal_handler(number, stopping.set)
     listener = await bind(credentials.port)
     journal = await Journal.open(settings.client_directory(credentials.client_id) / JOURNAL_FILE)
-    runner = Runner(settings, credentials, journal)
+    runner = Runner(settings, credentials, journal, begun=begun)
     working = asyncio.create_task(runner.run(), name="runner")
     ending = asyncio.Event()
     serving = asyncio.create_task(_serve_api(runner, credentials, listener, ending), name="http")

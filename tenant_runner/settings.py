@@ -1,14 +1,18 @@
 """A runner's settings: the few that come from its environment; all else it is told by the control plane."""
 
+import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from tenant_runner.only_process import CannotStart
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+CREDENTIALS_FILE = "runner.json"
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
-class RunnerSettings(BaseSettings):
+@dataclass(frozen=True)
+class RunnerSettings:
     """Read once in `__main__`, then injected.
 
     Attributes:
@@ -16,11 +20,26 @@ class RunnerSettings(BaseSettings):
         chromium: path of the browser; None takes the first that is installed.
     """
 
-    model_config = SettingsConfigDict(env_prefix="FLAME_", env_file=None, extra="ignore", frozen=True)
-
     data_directory: Path = REPOSITORY / "var"
     chromium: Path | None = None
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_level: str = "INFO"
+
+    @classmethod
+    def read(cls) -> "RunnerSettings":
+        """From `FLAME_DATA_DIRECTORY`, `FLAME_CHROMIUM` and `FLAME_LOG_LEVEL`.
+
+        Raises:
+            CannotStart: one of them is nothing that can be meant.
+        """
+        directory, chromium = os.environ.get("FLAME_DATA_DIRECTORY"), os.environ.get("FLAME_CHROMIUM")
+        level = os.environ.get("FLAME_LOG_LEVEL") or cls.log_level
+        if level not in LOG_LEVELS:
+            raise CannotStart(f"FLAME_LOG_LEVEL is {level}; it can be {', '.join(LOG_LEVELS)}")
+        return cls(
+            data_directory=Path(directory) if directory else cls.data_directory,
+            chromium=Path(chromium) if chromium else None,
+            log_level=level,
+        )
 
     def client_directory(self, client_id: str) -> Path:
         """Where all files of one client are."""

@@ -348,6 +348,7 @@ class Reconciler:
     def _write_credentials(self, client: Client) -> None:
         directory = self.settings.clients_directory / client.id
         make_private_directory(directory)
+        environment = self.settings.environment(client.environment)
         # RunnerCredentials, its token in the clear: pydantic would mask it.
         write_private(
             directory / "runner.json",
@@ -357,6 +358,7 @@ class Reconciler:
                     "control_plane_url": self.settings.internal_url,
                     "token": self.token_of(client),
                     "port": client.port,
+                    "browser_arguments": environment.browser_arguments if environment else None,
                 }
             ),
         )

@@ -87,6 +87,9 @@ class ChannelListener(Protocol):
     async def message_acknowledged(self, message_id: str, ack: Ack) -> None:
         """A message of ours got further."""
 
+    def channel_opened(self) -> None:
+        """What takes longest of the channel's start is done: other things may have the processor."""
+
     async def session_changed(self, session: SessionChanged) -> None:
         """The session is another than before."""
 

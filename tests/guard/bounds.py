@@ -20,8 +20,11 @@ COMMANDS = {
     "200 acknowledgements in one delivery": 8,
 }
 
-# Modules in a runner before it does anything, and what has no business there before it is needed.
-RUNNER_MODULES = 450
+# Modules in a runner before its browser begins, and before it does anything else; and what has no business there
+# before it is needed.
+MODULES_BEFORE_THE_BROWSER = 200
+RUNNER_MODULES = 410
+NOT_BEFORE_THE_BROWSER = ("pydantic", "pydantic_settings", "httpx2", "sqlite3")
 NOT_AT_START = (
     *("openai", "fastapi", "starlette", "uvicorn"),
     *("schemathesis", "pytest", "pymongo", "control_plane", "sandbox", "jinja2", "supervisor"),

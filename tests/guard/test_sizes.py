@@ -14,7 +14,9 @@ from tests.guard.bounds import (
     EVENT_ON_THE_WIRE,
     HEARTBEAT_ON_THE_WIRE,
     MESSAGE_IN_THE_DATABASE,
+    MODULES_BEFORE_THE_BROWSER,
     NOT_AT_START,
+    NOT_BEFORE_THE_BROWSER,
     RUNNER_MODULES,
 )
 
@@ -31,11 +33,15 @@ MESSAGE = MessageRecorded(
 
 
 def test_a_runner_loads_what_it_needs_and_no_more() -> None:
-    code = "import sys, tenant_runner.__main__; print(*sorted(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    loaded = done.stdout.split()
-    assert [name for name in NOT_AT_START if name in loaded] == []
-    assert len(loaded) <= RUNNER_MODULES
+    code = "import sys, tenant_runner.{}; print(*sorted(sys.modules))"
+    for module, never, at_most in (
+        ("__main__", (*NOT_BEFORE_THE_BROWSER, *NOT_AT_START), MODULES_BEFORE_THE_BROWSER),
+        ("commands", NOT_AT_START, RUNNER_MODULES),
+    ):
+        line = [sys.executable, "-c", code.format(module)]
+        loaded = subprocess.run(line, capture_output=True, text=True, check=True).stdout.split()
+        assert [name for name in never if name in loaded] == []
+        assert len(loaded) <= at_most
 
 
 def deliver(*events: Event) -> int:

@@ -18,7 +18,7 @@ from tenant_runner.journal import Journal
 from tests.conftest import find_free_port, wait_for
 from tests.tenant_runner.control_plane import FakeControlPlane
 from tests.tenant_runner.house import House
-from tests.tenant_runner.installation import RunnerProcess, Sandbox
+from tests.tenant_runner.installation import Phone, RunnerProcess, Sandbox
 from tests.tenant_runner.openai_stand_in import OpenAIStandIn
 
 AUTOMATIC = AutomaticAssistant(
@@ -117,3 +117,9 @@ async def runner(
 def new_number() -> Callable[[], str]:
     """Phone numbers that no other test uses."""
     return lambda: f"54911{secrets.randbelow(10**8):08d}"
+
+
+@pytest.fixture
+def phone(sandbox: Sandbox, new_number: Callable[[], str]) -> Phone:
+    """An owner's phone with a number of its own."""
+    return sandbox.phone(new_number())

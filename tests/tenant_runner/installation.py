@@ -148,18 +148,7 @@ class RunnerProcess:
         self.data_directory = directory
         self.directory = directory / "clients" / client_id
         self.directory.mkdir(mode=0o700, parents=True)
-        credentials = self.directory / "runner.json"
-        credentials.touch(0o600)
-        credentials.write_text(
-            json.dumps(
-                {
-                    "client_id": client_id,
-                    "control_plane_url": control_plane.url,
-                    "token": self.token,
-                    "port": self.port,
-                }
-            )
-        )
+        self._control_plane = control_plane
         self.log = directory / f"{client_id}.log"
         self.process: subprocess.Popen[bytes] | None = None
         self.http = httpx2.AsyncClient(
@@ -179,7 +168,26 @@ class RunnerProcess:
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "tenant_runner", *arguments, "--client", self.client_id]
 
-    def start(self) -> None:
+    def _write_credentials(self, **changes: Any) -> None:
+        config = self._control_plane.config
+        credentials = self.directory / "runner.json"
+        credentials.touch(0o600)
+        credentials.write_text(
+            json.dumps(
+                {
+                    "client_id": self.client_id,
+                    "control_plane_url": self._control_plane.url,
+                    "token": self.token,
+                    "port": self.port,
+                    "browser_arguments": config.channel.browser_arguments if config else None,
+                    **changes,
+                }
+            )
+        )
+
+    def start(self, **credentials: Any) -> None:
+        """Start it; `credentials` are written into its `runner.json` instead of what belongs there."""
+        self._write_credentials(**credentials)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 self.command("serve"), cwd=REPOSITORY, env=self.environment, stdout=log, stderr=log

@@ -30,6 +30,8 @@ class Listener:
     async def message_acknowledged(self, message_id: str, ack: Ack) -> None:
         self.acks.append((message_id, ack))
 
+    def channel_opened(self) -> None: ...
+
     async def session_changed(self, session: SessionChanged) -> None:
         self.sessions.append(session)
 

@@ -13,7 +13,7 @@ from tests.tenant_runner.installation import CHROMIUM, REPOSITORY
 
 AUTOMATIC = """
 import sys
-import tenant_runner.__main__
+import tenant_runner.commands
 from tenant_runner.assistants import ASSISTANTS
 from tenant_runner.contract import AutomaticAssistant
 ASSISTANTS["automatic"](AutomaticAssistant(rules=(), default_answer="x"), None)

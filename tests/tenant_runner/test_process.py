@@ -13,7 +13,7 @@ import pytest
 from pydantic import SecretStr
 
 from tenant_runner.contract import OpenAIAssistant, PurgeReport
-from tenant_runner.credentials import AlreadyRunning, only_process
+from tenant_runner.only_process import AlreadyRunning, only_process
 from tests.conftest import wait_for
 from tests.tenant_runner.control_plane import FakeControlPlane
 from tests.tenant_runner.installation import REPOSITORY, Phone, RunnerProcess, Sandbox
@@ -24,11 +24,6 @@ OTHER_CUSTOMER = "5491155550777"
 HOURS = "Abrimos de 9 a 18."
 DEFAULT = "Gracias por escribir."
 KEY = "sk-test-0000000000000000001a"
-
-
-@pytest.fixture
-def phone(sandbox: Sandbox, new_number: Callable[[], str]) -> Phone:
-    return sandbox.phone(new_number())
 
 
 def openai_assistant(api: OpenAIStandIn, key: str = KEY) -> OpenAIAssistant:

@@ -113,11 +113,6 @@ def test_a_browser_stands_still_while_it_is_copied_and_goes_on(profile: Path, mo
 
 
 @pytest.fixture
-def phone(sandbox: Sandbox, new_number: Callable[[], str]) -> Phone:
-    return sandbox.phone(new_number())
-
-
-@pytest.fixture
 async def session(
     sandbox: Sandbox, phone: Phone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[LinkedSession]:

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from tenant_runner.assistants import ASSISTANTS
 from tenant_runner.assistants.automatic import AutomaticReplies
 from tenant_runner.assistants.base import Question
-from tenant_runner.channels import CHANNELS
+from tenant_runner.channels.registry import CHANNELS
 from tenant_runner.contract import AssistantConfig, AutomaticAssistant, ChannelConfig, KeywordRule
 from tenant_runner.journal import Line
 

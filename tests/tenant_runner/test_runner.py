@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from tenant_runner.assistants import ASSISTANTS
-from tenant_runner.channels import CHANNELS
+from tenant_runner.channels.registry import CHANNELS
 from tenant_runner.contract import ProcessMessageRequest, RunnerCredentials
 from tenant_runner.journal import Journal
 from tenant_runner.runner import Runner

@@ -7,23 +7,38 @@ import socket
 import subprocess
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-from tenant_runner.channels.whatsapp_web.chromium import Chromium
+from tenant_runner.channels.whatsapp_web.chromium import Chromium, Launched, launch
 from tenant_runner.channels.whatsapp_web.command_line import build_arguments
 from tenant_runner.channels.whatsapp_web.devtools import BrowserError
 from tenant_runner.channels.whatsapp_web.tab import Tab
 
 logger = logging.getLogger(__name__)
 
+# Directory among a client's files.
+PROFILE = "profile"
 CLOSE_S = 4.0
 LEFTOVER_GRACE_S = 3.0
 
 
 class ProfileInUse(Exception):
     """Another living process holds the browser profile."""
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A browser that was started and that nobody uses yet.
+
+    Attributes:
+        arguments: of its environment, that it was started with.
+    """
+
+    arguments: tuple[str, ...]
+    launched: Launched
 
 
 class Browser:
@@ -40,7 +55,13 @@ class Browser:
 
     @classmethod
     async def open(
-        cls, profile: Path, *, chromium: Path | None, arguments: tuple[str, ...], service_workers: bool = True
+        cls,
+        profile: Path,
+        *,
+        chromium: Path | None,
+        arguments: tuple[str, ...],
+        service_workers: bool = True,
+        begun: Begun | None = None,
     ) -> "Browser":
         """Start Chromium on the profile, after ending what a killed runner may have left of it.
 
@@ -48,15 +69,18 @@ class Browser:
             chromium: path of the program, None for the first that is installed.
             arguments: of the command line, beside ours.
             service_workers: False has everything loaded past those that the profile keeps, and no new ones.
+            begun: one that was started on this profile; it is used if it has the same arguments, and ended if not.
 
         Raises:
             ProfileInUse: a living process on this machine or another holds the profile.
             BrowserError: the browser did not start.
         """
-        await asyncio.to_thread(_prepare, profile)
-        line = build_arguments(arguments, profile=profile, sandbox=await asyncio.to_thread(can_sandbox))
+        if begun is not None and begun.arguments != arguments:
+            await asyncio.to_thread(begun.launched.abandon)
+            begun = None
+        launched = begun.launched if begun else launch(chromium, await asyncio.to_thread(_prepare, profile, arguments))
         lost = asyncio.Event()
-        browser = cls(await Chromium.start(chromium, line, lost.set), profile, lost)
+        browser = cls(await Chromium.take_over(launched, lost.set), profile, lost)
         try:
             await browser._open_tab(service_workers=service_workers)
         except BrowserError as error:
@@ -128,10 +152,22 @@ def can_sandbox() -> bool:
     return done.returncode == 0
 
 
-def _prepare(profile: Path) -> None:
+def begin(profile: Path, *, chromium: Path | None, arguments: tuple[str, ...]) -> Begun:
+    """Start a browser for whoever opens one on this profile next; blocks for a moment.
+
+    Raises:
+        ProfileInUse: as `Browser.open`.
+        BrowserError: there is no Chromium.
+    """
+    return Begun(arguments, launch(chromium, _prepare(profile, arguments)))
+
+
+def _prepare(profile: Path, arguments: tuple[str, ...]) -> list[str]:
+    """Make the profile ready, and the command line."""
     profile.mkdir(mode=0o700, parents=True, exist_ok=True)
     end_leftovers(profile)
     remove_stale_lock(profile)
+    return build_arguments(arguments, profile=profile, sandbox=can_sandbox())
 
 
 def browsers_of(profile: Path) -> list[psutil.Process]:

@@ -5,8 +5,10 @@ import logging
 import re
 import shutil
 import socket
+import subprocess
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -30,44 +32,80 @@ _NOISE = re.compile(r":ERROR:dbus/")
 _CAUSE = re.compile(r"error while loading|:FATAL:|: not found|: Permission denied|cannot execute|No usable sandbox")
 
 
+@dataclass(frozen=True)
+class Launched:
+    """A Chromium that was started, and our end of the socket to it."""
+
+    process: subprocess.Popen[bytes]
+    socket: socket.socket
+
+    def end(self) -> None:
+        """End it and all that it started; blocks for a moment. Nothing happens where that was done before."""
+        family: list[psutil.Process] = []
+        if self.process.returncode is None:
+            with suppress(psutil.Error):
+                family = psutil.Process(self.process.pid).children(recursive=True)
+            self.process.kill()
+        for process in family:
+            with suppress(psutil.Error):
+                process.kill()
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(END_S)
+
+    def abandon(self) -> None:
+        """End it if nobody spoke to it."""
+        self.end()
+        self.socket.close()
+        if self.process.stderr is not None:
+            self.process.stderr.close()
+
+
+def launch(program: Path | None, arguments: Iterable[str]) -> Launched:
+    """Start Chromium.
+
+    Args:
+        program: None takes the first that is installed.
+
+    Raises:
+        BrowserError: there is no Chromium.
+    """
+    found = program or find_program()
+    ours, theirs = socket.socketpair()
+    with theirs:
+        try:
+            process = subprocess.Popen(
+                [*SHELL, str(found), *arguments],
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                # What is meant for the runner's group is not meant for it: the runner closes it.
+                start_new_session=True,
+            )
+        except BaseException:
+            ours.close()
+            raise
+    return Launched(process, ours)
+
+
 class Chromium:
     """A running Chromium and the connection to it."""
 
-    def __init__(self, process: asyncio.subprocess.Process, connection: Connection) -> None:
-        self._process = process
+    def __init__(self, launched: Launched, connection: Connection, stderr: asyncio.StreamReader) -> None:
+        self._launched = launched
+        self._stderr = stderr
         self._words = b""
         self._listening = asyncio.create_task(self._listen(), name="chromium-stderr")
         self.connection = connection
 
     @classmethod
-    async def start(cls, program: Path | None, arguments: Iterable[str], on_end: Callable[[], None]) -> "Chromium":
-        """Start it.
-
-        Args:
-            program: None takes the first that is installed.
-            on_end: called once, when it ended.
-
-        Raises:
-            BrowserError: there is no Chromium.
-        """
-        ours, theirs = socket.socketpair()
-        connection = await Connection.over(ours, on_end)
-        try:
-            with theirs:
-                process = await asyncio.create_subprocess_exec(
-                    *SHELL,
-                    str(program or find_program()),
-                    *arguments,
-                    stdin=theirs.fileno(),
-                    stdout=asyncio.subprocess.DEVNULL,
-                    stderr=asyncio.subprocess.PIPE,
-                    # What is meant for the runner's group is not meant for it: the runner closes it.
-                    start_new_session=True,
-                )
-        except BaseException:
-            connection.close()
-            raise
-        return cls(process, connection)
+    async def take_over(cls, launched: Launched, on_end: Callable[[], None]) -> "Chromium":
+        """Speak to one that was started; `on_end` is called once, when it ended."""
+        stderr = asyncio.StreamReader()
+        protocol = asyncio.StreamReaderProtocol(stderr)
+        await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, launched.process.stderr)
+        # Whoever started it has nothing to close any more.
+        ours = socket.socket(fileno=launched.socket.detach())
+        return cls(launched, await Connection.over(ours, on_end), stderr)
 
     async def last_words(self) -> str:
         """The line of what it printed that says best why it ended; waits a moment for it to end."""
@@ -79,29 +117,18 @@ class Chromium:
 
     async def wait(self) -> None:
         """Wait for its end."""
-        await self._process.wait()
+        await asyncio.to_thread(self._launched.process.wait)
 
     async def kill(self) -> None:
         """End it and all that it started, and let go of everything."""
-        family: list[psutil.Process] = []
-        if self._process.returncode is None:
-            with suppress(psutil.Error):
-                family = await asyncio.to_thread(psutil.Process(self._process.pid).children, recursive=True)
-            with suppress(ProcessLookupError):
-                self._process.kill()
-        for process in family:
-            with suppress(psutil.Error):
-                process.kill()
+        await asyncio.to_thread(self._launched.end)
         self.connection.close()
         with suppress(TimeoutError):
-            async with asyncio.timeout(END_S):
-                await asyncio.gather(self._process.wait(), self._listening)
-        self._listening.cancel()
-        await asyncio.gather(self._listening, return_exceptions=True)
+            await asyncio.wait_for(self._listening, END_S)
 
     async def _listen(self) -> None:
         # Read for ever: a browser whose words nobody takes would stop at a full pipe.
-        while self._process.stderr is not None and (words := await self._process.stderr.read(LAST_WORDS_BYTES)):
+        while words := await self._stderr.read(LAST_WORDS_BYTES):
             self._words = (self._words + words)[-LAST_WORDS_BYTES:]
 
 

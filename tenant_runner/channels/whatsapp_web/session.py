@@ -11,7 +11,7 @@ from typing import Any
 from tenant_runner.channels.base import ChannelListener, ChannelNotReady
 from tenant_runner.channels.snapshot import Snapshot
 from tenant_runner.channels.whatsapp_web.attempts import Attempts
-from tenant_runner.channels.whatsapp_web.browser import Browser, ProfileInUse
+from tenant_runner.channels.whatsapp_web.browser import Begun, Browser, ProfileInUse
 from tenant_runner.channels.whatsapp_web.catch_up import CatchUp
 from tenant_runner.channels.whatsapp_web.devtools import BrowserError
 from tenant_runner.channels.whatsapp_web.inbox import Inbox
@@ -66,12 +66,14 @@ class WhatsAppWebSession(PageRequests):
         chromium: Path | None,
         linked_phone: str | None,
         session_version: int,
+        begun: Begun | None = None,
     ) -> None:
         super().__init__()
         self._config = config
         self._listener = listener
         self._profile = profile
         self._chromium = chromium
+        self._begun = begun
         self._snapshot = Snapshot(session_version)
         self._watch = LinkWatch(config, self._snapshot, linked_phone)
         self._sweeps = Sweeps()
@@ -186,6 +188,7 @@ class WhatsAppWebSession(PageRequests):
                 raise _Recycle(SessionReason.PAGE_UNREACHABLE, str(error)) from error
             except BrowserError as error:
                 raise _Recycle(SessionReason.BROWSER_FAILED, "the browser ended while it loaded the page") from error
+            self._listener.channel_opened()
             self._page = page
             self._pulse = Pulse(time.monotonic())
             try:
@@ -206,12 +209,14 @@ class WhatsAppWebSession(PageRequests):
 
     @asynccontextmanager
     async def _open_browser(self) -> AsyncIterator[Browser]:
+        begun, self._begun = self._begun, None
         opening = Browser.open(
             self._profile,
             chromium=self._chromium,
             arguments=self._config.browser_arguments,
             # A service worker would answer with the version that it keeps.
             service_workers=self._config.page_version is None,
+            begun=begun,
         )
         try:
             async with asyncio.timeout(SPAWN_S):

@@ -42,6 +42,7 @@ async def test_a_new_clients_runner_is_given_private_credentials_and_started(sit
         "control_plane_url": site.reconciler.settings.internal_url,
         "token": "token-acme",
         "port": client.port,
+        "browser_arguments": [],
     }
     assert len(site.supervisord.starts("acme")) == 1
 
