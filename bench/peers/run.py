@@ -13,7 +13,7 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -47,12 +47,12 @@ async def _running(system: System) -> AsyncIterator[None]:
 
 
 async def compare(
-    makers: dict[str, Callable[[Path], System]], levels: Sequence[int], rounds: int, plan: Plan, root: Path
+    makers: dict[str, Callable[[Path], System]], levels: dict[int, int], plan: Plan, root: Path
 ) -> list[Run]:
-    """Every system with every number of clients; in each round in the other order."""
+    """Every system with every number of clients in as many rounds as that has; in each round in the other order."""
     runs: list[Run] = []
-    for number in range(rounds):
-        for clients in levels:
+    for number in range(max(levels.values())):
+        for clients in (clients for clients, rounds in levels.items() if rounds > number):
             for name in list(makers)[:: -1 if number % 2 else 1]:
                 run = Run(name, clients, number)
                 runs.append(run)
@@ -100,12 +100,13 @@ def main(arguments: list[str]) -> int:
         say(f"no such system: {', '.join(sorted(unknown))}; there are {', '.join(makers)}")
         return 2
     makers = {name: make for name, make in makers.items() if not options.systems or name in options.systems}
-    say(f"peers: {', '.join(makers)}; clients {options.clients}; {plan}; {sandbox}")
+    levels = {clients: max(options.rounds, -(-options.starts // clients)) for clients in options.clients}
+    say(f"peers: {', '.join(makers)}; rounds by number of clients {levels}; {plan}; {sandbox}")
     root = Path(tempfile.mkdtemp(prefix="peers-"))
     (root / "t").mkdir()
     os.environ["TMPDIR"] = str(root / "t")
     try:
-        runs = asyncio.run(compare(makers, options.clients, options.rounds, plan, root))
+        runs = asyncio.run(compare(makers, levels, plan, root))
     finally:
         shutil.rmtree(root, ignore_errors=True)
     versions = {"Node": read_version("node")} | {name: _read_package(package) for name, package in PACKAGES.items()}
@@ -113,7 +114,7 @@ def main(arguments: list[str]) -> int:
         versions["other browser"] = f"{Path(options.our_chromium).name} {read_version(options.our_chromium)}"
     path = write_result(
         options.name,
-        options={"clients": options.clients, "rounds": options.rounds, **asdict(plan), **sandbox},
+        options={"clients": options.clients, "rounds": list(levels.values()), **asdict(plan), **sandbox},
         figures={"runs": [asdict(run) for run in runs]},
         versions=versions,
     )
@@ -155,6 +156,7 @@ def _read_options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--rounds", type=int, default=1, help="how often everything is repeated, the order turned round"
     )
+    parser.add_argument("--starts", type=int, default=3, help="few clients are measured again until so many started")
     parser.add_argument(
         "--systems", type=lambda text: text.split("+"), default=[], help="only these, as ours+whatsapp-web.js"
     )
