@@ -97,11 +97,14 @@ async def test_a_second_process_leaves_the_firsts_alone(waiting: RunnerProcess) 
 async def test_the_api_does_not_wait_for_a_page_that_never_comes(
     runner: RunnerProcess, control_plane: FakeControlPlane
 ) -> None:
-    async def say_nothing(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(600)
+    ended = asyncio.Event()
+
+    async def say_nothing(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await ended.wait()
+        writer.close()
 
     server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
-    try:
+    async with server:
         assert control_plane.config is not None
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
         control_plane.change(channel=control_plane.config.channel.model_copy(update={"url": url}))
@@ -109,5 +112,5 @@ async def test_the_api_does_not_wait_for_a_page_that_never_comes(
         await wait_for(lambda: control_plane.session and control_plane.session.phase == "page")
         session = await runner.wait_for_session("STARTING", "preparing")
         assert session.phase == "page"
-    finally:
-        server.close()
+        ended.set()
+        await runner.stop()
