@@ -63,6 +63,8 @@ async def _serve_api(
     # To load it takes as much processor time as all else together, which the page needs first.
     await asyncio.wait({opened, ended}, timeout=API_WAIT_S, return_when=asyncio.FIRST_COMPLETED)
     opened.cancel()
+    if ending.is_set():
+        return
     server = await asyncio.to_thread(load)
     serving = asyncio.create_task(server.serve(sockets=[listener]), name="api")
     await asyncio.wait({serving, ended}, return_when=asyncio.FIRST_COMPLETED)

@@ -80,7 +80,11 @@ class Browser:
             begun = None
         launched = begun.launched if begun else launch(chromium, await asyncio.to_thread(_prepare, profile, arguments))
         lost = asyncio.Event()
-        browser = cls(await Chromium.take_over(launched, lost.set), profile, lost)
+        try:
+            browser = cls(await Chromium.take_over(launched, lost.set), profile, lost)
+        except BaseException:
+            launched.abandon()
+            raise
         try:
             await browser._open_tab(service_workers=service_workers)
         except BrowserError as error:

@@ -90,9 +90,12 @@ def launch(program: Path | None, arguments: Iterable[str]) -> Launched:
 class Chromium:
     """A running Chromium and the connection to it."""
 
-    def __init__(self, launched: Launched, connection: Connection, stderr: asyncio.StreamReader) -> None:
+    def __init__(
+        self, launched: Launched, connection: Connection, stderr: asyncio.StreamReader, pipe: asyncio.BaseTransport
+    ) -> None:
         self._launched = launched
         self._stderr = stderr
+        self._pipe = pipe
         self._words = b""
         self._listening = asyncio.create_task(self._listen(), name="chromium-stderr")
         self.connection = connection
@@ -102,10 +105,10 @@ class Chromium:
         """Speak to one that was started; `on_end` is called once, when it ended."""
         stderr = asyncio.StreamReader()
         protocol = asyncio.StreamReaderProtocol(stderr)
-        await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, launched.process.stderr)
+        pipe, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, launched.process.stderr)
         # Whoever started it has nothing to close any more.
         ours = socket.socket(fileno=launched.socket.detach())
-        return cls(launched, await Connection.over(ours, on_end), stderr)
+        return cls(launched, await Connection.over(ours, on_end), stderr, pipe)
 
     async def last_words(self) -> str:
         """The line of what it printed that says best why it ended; waits a moment for it to end."""
@@ -125,6 +128,7 @@ class Chromium:
         self.connection.close()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._listening, END_S)
+        self._pipe.close()
 
     async def _listen(self) -> None:
         # Read for ever: a browser whose words nobody takes would stop at a full pipe.
