@@ -63,6 +63,7 @@ async def test_one_that_died_meanwhile_is_started_again(
     await control_plane.start()
     await waiting.link(phone)
     assert waiting.browsers() not in ([], [early])
+    assert "browser_failed" not in {session.reason for session in control_plane.sessions}
 
 
 @pytest.mark.parametrize("deed", ["stop", "kill"])

@@ -40,6 +40,10 @@ class Begun:
     arguments: tuple[str, ...]
     launched: Launched
 
+    def fits(self, arguments: tuple[str, ...]) -> bool:
+        """Whether it runs and was started with these."""
+        return self.arguments == arguments and self.launched.process.poll() is None
+
 
 class Browser:
     """A running Chromium with its one page.
@@ -69,13 +73,13 @@ class Browser:
             chromium: path of the program, None for the first that is installed.
             arguments: of the command line, beside ours.
             service_workers: False has everything loaded past those that the profile keeps, and no new ones.
-            begun: one that was started on this profile; it is used if it has the same arguments, and ended if not.
+            begun: one that was started on this profile: used if it runs with the same arguments, ended if not.
 
         Raises:
             ProfileInUse: a living process on this machine or another holds the profile.
             BrowserError: the browser did not start.
         """
-        if begun is not None and begun.arguments != arguments:
+        if begun is not None and not begun.fits(arguments):
             await asyncio.to_thread(begun.launched.abandon)
             begun = None
         launched = begun.launched if begun else launch(chromium, await asyncio.to_thread(_prepare, profile, arguments))
