@@ -20,6 +20,7 @@ ACK_ORDER = ("pending", "unknown", "failed", "server", "delivered", "read")
 WAITING = "waiting_for_human"
 EMOJI_CHARS = 32
 DUPLICATE_KEY = 11_000
+END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 
 
 async def count_waiting(database: Database, client_ids: Sequence[str] | None = None) -> dict[str, int]:
@@ -286,7 +287,13 @@ class Conversations:
         return deleted
 
     async def delete_all(self) -> None:
-        """Delete everything of this client."""
+        """Delete everything of this client, the messages some at a time; safe to give up and to repeat."""
+        pace = Pace()
+        for chat_id in await self._list_chat_ids():
+            await self._delete_messages_before(END_OF_TIME, {"chat_id": chat_id}, pace)
+            # Whoever goes on with it need not look at this chat again.
+            await self._chats.delete_one({"client_id": self.client_id, "chat_id": chat_id})
+        await self._delete_messages_before(END_OF_TIME, {}, pace)
         for collection in (self._messages, self._chats, self._threads, self._statuses):
             await collection.delete_many({"client_id": self.client_id})
 

@@ -84,3 +84,32 @@ async def test_a_long_chat_goes_in_several_steps_to_its_last_message_and_no_furt
     assert await conversations.delete_before(now - timedelta(hours=24)) == count
     assert [document["message_id"] async for document in database["client_messages"].find()] == ["young"]
     assert await conversations.delete_before(now - timedelta(hours=24)) == 0
+
+
+async def test_a_client_goes_in_steps_and_whoever_was_interrupted_goes_on(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clients, now = [Conversations(database, name) for name in ("ana", "bea")], datetime.now(UTC)
+    for conversations in clients:
+        messages = [
+            MessageRecorded(message_id=f"{n}", chat_id=f"{n % 4}@c.us", author="contact", text="a", sent_at=now)
+            for n in range(100)
+        ]
+        await conversations.record([(message, n) for n, message in enumerate(messages, start=1)])
+
+    async def left(client_id: str) -> list[int]:
+        names = ("client_messages", "client_chats")
+        return [await database[name].count_documents({"client_id": client_id}) for name in names]
+
+    class Ending:
+        async def sleep(self, _seconds: float) -> None:
+            if (await left("ana"))[0] <= 50:
+                raise InterruptedError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pace_module, "asyncio", Ending())
+        with pytest.raises(InterruptedError):
+            await clients[0].delete_all()
+    assert await left("ana") == [50, 3]
+    await clients[0].delete_all()
+    assert [await left("ana"), await left("bea")] == [[0, 0], [100, 4]]
