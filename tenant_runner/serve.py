@@ -100,8 +100,9 @@ async def serve(settings: RunnerSettings, credentials: RunnerCredentials, begun:
         ending.set()
         try:
             async with asyncio.timeout(STOP_S):
-                await asyncio.gather(working, serving, return_exceptions=True)
-                await runner.stop()
+                await asyncio.wait({working})
+                # Whoever is being answered has a second for it, which the browser takes to close.
+                await asyncio.gather(asyncio.wait({serving}), runner.stop())
         except TimeoutError:
             logger.exception("runner did not stop in time")
         await journal.close()
