@@ -16,7 +16,8 @@ import httpx2
 import psutil
 
 from bench.levels import MEGABYTE, Levels, find_tree, measure
-from bench.soak import describe_machine, say
+from bench.results import say
+from bench.soak import describe_machine
 from tests.e2e.installation import Installation
 from tests.e2e.tenant import Tenant
 

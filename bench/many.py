@@ -24,7 +24,7 @@ from pymongo.errors import PyMongoError
 
 from bench.charts import draw_lines
 from bench.levels import find_tree, name_kind
-from bench.results import Chart, Table, write_result
+from bench.results import Chart, Table, say, write_result
 from bench.site import GENEROUS
 from bench.trivial_runner import QUIET, SAID
 from tests.conftest import find_free_ports
@@ -47,11 +47,6 @@ LOOK_S = 0.05
 MEGABYTE = 1_000_000
 
 Costs = dict[str, float]
-
-
-def say(text: str) -> None:
-    """Progress, for whoever waits."""
-    print(text, flush=True)
 
 
 class Meter:

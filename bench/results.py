@@ -17,6 +17,11 @@ RESULTS = Path(__file__).parent / "results"
 _CPU_AT_START = psutil.cpu_times()
 
 
+def say(text: str) -> None:
+    """Progress, at once, for whoever waits."""
+    print(text, flush=True)
+
+
 @dataclass(frozen=True)
 class Table:
     """A table of the report.

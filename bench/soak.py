@@ -22,6 +22,7 @@ import httpx2
 from bench.customers import SENTENCE, Customers, make_marker, post
 from bench.faults import Storm
 from bench.levels import Levels, compare, settle
+from bench.results import say
 from bench.verdict import Sent, Stored, Verdict, find_handed_over, find_waiting, judge
 from tests.e2e.installation import Installation
 from tests.e2e.tenant import Tenant
@@ -167,11 +168,6 @@ class Soak:
             return [tenant.stored() for tenant in self.tenants]
 
         return await asyncio.to_thread(read)
-
-
-def say(text: str) -> None:
-    """Print at once, also into a pipe."""
-    print(text, flush=True)
 
 
 def describe_machine() -> str:

@@ -27,8 +27,7 @@ from bench.peers.ours import Ours
 from bench.peers.phones import NoAnswer
 from bench.peers.system import System, SystemFailed
 from bench.report import print_tables
-from bench.results import find_chromium, read_version, write_result
-from bench.soak import say
+from bench.results import find_chromium, read_version, say, write_result
 
 OURS, OURS_OTHER = "ours", "ours, other browser"
 WHATSAPP_WEB_JS = "whatsapp-web.js"

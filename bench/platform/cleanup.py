@@ -6,10 +6,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-from bench.platform.clocks import clock, get, say, spread
+from bench.platform.clocks import Figures, clock, get, spread
 from bench.platform.runner_side import RunnerSide
+from bench.results import say
 from bench.site import Site, make_messages, take
 from control_plane.clients.models import Client
 from control_plane.conversations.repository import Conversations
@@ -17,8 +17,6 @@ from control_plane.database import Document
 
 WATCHED_EVENTS = 20
 WATCH_EVERY_S = 0.5
-
-Figures = dict[str, Any]
 
 
 @dataclass

@@ -3,6 +3,7 @@
 import statistics
 import time
 from collections.abc import Awaitable
+from typing import Any
 
 import httpx2
 
@@ -10,10 +11,7 @@ from bench.site import percentile
 
 VISITS = 30
 
-
-def say(text: str) -> None:
-    """Progress, for whoever waits."""
-    print(text, flush=True)
+Figures = dict[str, Any]
 
 
 async def clock(work: Awaitable[object]) -> float:

@@ -3,11 +3,11 @@
 import time
 from collections import deque
 from datetime import UTC, datetime
-from typing import Any
 
 from pymongo import AsyncMongoClient, monitoring
 
-from bench.platform.clocks import say, spread, visit_in_turn
+from bench.platform.clocks import Figures, spread, visit_in_turn
+from bench.results import say
 from bench.site import Site, make_messages, take
 from control_plane.clients.models import Client
 from control_plane.conversations import service as conversations_service
@@ -16,8 +16,6 @@ from control_plane.database import Database, Document
 
 INSERTED_AT_ONCE = 5_000
 MESSAGES_PER_CHAT = 500
-
-Figures = dict[str, Any]
 
 
 async def fill(site: Site, client: Client, count: int) -> int:
@@ -55,8 +53,8 @@ async def measure_history(site: Site, few: Client, many: Client) -> Figures:
     for page in pages["few"]:
         visits = {name: (site.admin, pages[name][page]) for name in pages}
         times = await visit_in_turn(visits)
-        spread = {name: spread(values) for name, values in times.items()}
-        figures[page] = {**spread, "ratio": spread["many"]["p50_ms"] / spread["few"]["p50_ms"]}
+        spreads = {name: spread(values) for name, values in times.items()}
+        figures[page] = {**spreads, "ratio": spreads["many"]["p50_ms"] / spreads["few"]["p50_ms"]}
         say(f"{page}: {figures[page]}")
     return figures
 

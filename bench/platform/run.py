@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.platform.cleanup import WATCH_EVERY_S, WATCHED_EVENTS, measure_cleanup
-from bench.platform.clocks import say
+from bench.platform.clocks import Figures
 from bench.platform.history import explain, fill, measure_export, measure_history
 from bench.platform.speed import FEW_CLIENTS, measure_ingest, measure_list, measure_status
-from bench.results import Table, write_result
+from bench.results import Table, say, write_result
 from bench.site import Site, open_site
 from tests.conftest import serve_database
 
@@ -25,8 +25,6 @@ ITS_EXPLAIN = (
     "The embedded database does not count what it reads (all that match in the index that it takes, before sort and "
     "limit), and says COLLSCAN where in truth it goes by the first field of an index and looks at what that finds."
 )
-
-Figures = dict[str, Any]
 
 
 async def run(options: argparse.Namespace, uri: str, root: Path, database: str) -> Figures:

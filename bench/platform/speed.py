@@ -3,18 +3,16 @@
 import asyncio
 import time
 from datetime import UTC, datetime
-from typing import Any
 
-from bench.platform.clocks import clock, get, say, spread, visit_in_turn
+from bench.platform.clocks import Figures, clock, get, spread, visit_in_turn
 from bench.platform.runner_side import RunnerSide
+from bench.results import say
 from bench.site import Site, make_messages, take
 from control_plane.database import INDEXES, Document
 from tenant_runner.contract import MAX_EVENTS_PER_DELIVERY
 
 FEW_CLIENTS = 10
 AT_ONCE = 8
-
-Figures = dict[str, Any]
 
 
 async def measure_ingest(site: Site, rounds: int) -> Figures:

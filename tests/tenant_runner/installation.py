@@ -168,6 +168,18 @@ class RunnerProcess:
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "tenant_runner", *arguments, "--client", self.client_id]
 
+    async def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Another process for the same client, to its end."""
+        return await asyncio.to_thread(
+            subprocess.run,
+            self.command(*arguments),
+            cwd=REPOSITORY,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
     def _write_credentials(self, **changes: Any) -> None:
         config = self._control_plane.config
         credentials = self.directory / "runner.json"

@@ -1,14 +1,13 @@
 """The browser that is started before the configuration is there: used when it fits, never left over."""
 
 import asyncio
-import subprocess
 
 import psutil
 import pytest
 
 from tests.conftest import wait_for
 from tests.tenant_runner.control_plane import FakeControlPlane
-from tests.tenant_runner.installation import REPOSITORY, Phone, RunnerProcess
+from tests.tenant_runner.installation import Phone, RunnerProcess
 
 CUSTOMER = "5491155550001"
 
@@ -82,15 +81,7 @@ async def test_none_is_left_when_the_runner_ends_before_it_is_used(waiting: Runn
 async def test_a_second_process_leaves_the_firsts_alone(waiting: RunnerProcess) -> None:
     waiting.start()
     browser = await begun(waiting)
-    second = await asyncio.to_thread(
-        subprocess.run,
-        waiting.command("serve"),
-        cwd=REPOSITORY,
-        env=waiting.environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    second = await waiting.run("serve")
     assert second.returncode == 3
     assert waiting.browsers() == [browser]
 

@@ -1,9 +1,7 @@
 """The runner as a process, against the WhatsApp stand-in in a real browser: crashes, outages, restarts."""
 
-import asyncio
 import json
 import sqlite3
-import subprocess
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
@@ -16,7 +14,7 @@ from tenant_runner.contract import OpenAIAssistant, PurgeReport
 from tenant_runner.only_process import AlreadyRunning, only_process
 from tests.conftest import wait_for
 from tests.tenant_runner.control_plane import FakeControlPlane
-from tests.tenant_runner.installation import REPOSITORY, Phone, RunnerProcess, Sandbox
+from tests.tenant_runner.installation import Phone, RunnerProcess, Sandbox
 from tests.tenant_runner.openai_stand_in import OpenAIStandIn
 
 CUSTOMER = "5491155550001"
@@ -318,15 +316,7 @@ async def test_another_browser_setting_restarts_the_channel_without_a_code(
 async def test_one_client_never_runs_twice(runner: RunnerProcess, control_plane: FakeControlPlane) -> None:
     runner.start()
     await runner.wait_for_session("SCAN_QR_CODE")
-    second = await asyncio.to_thread(
-        subprocess.run,
-        runner.command("purge", "--everything"),
-        cwd=REPOSITORY,
-        env=runner.environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    second = await runner.run("purge", "--everything")
     assert second.returncode == 3
     assert "has a runner already" in second.stderr
     with pytest.raises(AlreadyRunning), only_process(runner.directory, wait_s=0.1):
@@ -348,15 +338,7 @@ async def test_purging_beside_a_stopped_runner_deletes_here_and_at_the_provider(
     await runner.stop()
 
     async def purge(*arguments: str) -> PurgeReport:
-        done = await asyncio.to_thread(
-            subprocess.run,
-            runner.command("purge", *arguments),
-            cwd=REPOSITORY,
-            env=runner.environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+        done = await runner.run("purge", *arguments)
         assert done.returncode == 0, done.stderr
         return PurgeReport.model_validate_json(done.stdout)
 
