@@ -8,8 +8,8 @@ from tenant_runner.contract import SessionChanged, SessionReason, SessionState
 
 logger = logging.getLogger(__name__)
 
-# What makes no news: a later expiry of the same code, a newer round trip.
-_SILENT = {"version", "since", "qr_expires_at", "last_round_trip_at"}
+# What makes no news.
+_SILENT = {"version", "since", "last_round_trip_at"}
 
 
 class Snapshot:

@@ -8,6 +8,7 @@ import pytest
 
 from tenant_runner.channels.whatsapp_web import versions
 from tenant_runner.channels.whatsapp_web.versions import PageUnsupported, is_too_old, pinned_page
+from tests.conftest import wait_for
 from tests.tenant_runner.installation import Sandbox
 from tests.tenant_runner.linked_session import LinkedSession
 
@@ -70,6 +71,24 @@ async def test_a_pinned_page_is_opened_instead_of_the_one_that_is_served(
     await session.start()
     try:
         assert (await session.wait_for("SCAN_QR_CODE", "code_shown")).page_version == PINNED
+    finally:
+        await session.stop()
+
+
+async def test_the_code_is_what_the_page_draws_and_waits_for_nothing_else(
+    sandbox: Sandbox, pages: Path, tmp_path: Path
+) -> None:
+    codes = ["1@first,key,key,key,1", "1@second,key,key,key,1"]
+    rotate = f"setTimeout(() => document.querySelector('#code').setAttribute('data-ref', '{codes[1]}'), 3000)"
+    drawn = f"<p data-ref='other'></p><div id='code' data-ref='{codes[0]}'><canvas></canvas></div>"
+    (pages / f"{PINNED}-alpha.html").write_text(f"<!doctype html>{drawn}<script>{rotate}</script>")
+    session = LinkedSession(sandbox, tmp_path, page_version=PINNED)
+    await session.start()
+    try:
+        await wait_for(lambda: session.running.session.qr == codes[1])
+        told = [change.qr for change in session.listener.sessions if change.qr]
+        assert told == codes, "wa-js finds nothing to work with on this page"
+        assert session.shown == ("SCAN_QR_CODE", "code_shown")
     finally:
         await session.stop()
 

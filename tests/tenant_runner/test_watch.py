@@ -80,6 +80,36 @@ def test_codes_carry_their_life_and_repetitions_are_no_news() -> None:
     assert 31 < expires_in(page.session) <= 33
 
 
+def test_a_code_that_the_page_draws_is_shown_before_wa_js_is_at_work_and_told_again_with_its_life() -> None:
+    page = Page()
+    page.says(ready=False, code="code-1")
+    assert (page.shown, page.session.qr) == (("SCAN_QR_CODE", "code_shown"), "code-1")
+    assert 58 < expires_in(page.session) <= 60
+    page.shows_code("code-1", codeTtl=33)
+    assert 31 < expires_in(page.session) <= 32
+    version = page.session.version
+    page.shows_code("code-1", codeTtl=20)
+    assert page.session.version == version, "a life that is told anew is no longer life"
+
+
+def test_a_code_is_no_sign_of_a_page_that_can_be_driven() -> None:
+    page = Page()
+    verdicts = [page.says(10, ready=False, loader=False, code=f"code-{number // 2}") for number in range(11)]
+    assert verdicts[0] is Verdict.GO_ON
+    assert verdicts[-1] is Verdict.RECYCLE
+    assert page.watch.failure[0].value == "page_unsupported"
+    page.watch.hold(SessionState.FAILED, SessionReason.PAGE_UNSUPPORTED, attempt=3)
+    page.watch.new_page(page.now)
+    page.says(ready=False, loader=False, code="code-9")
+    assert (page.shown, page.session.qr) == (("FAILED", "page_unsupported"), None)
+
+
+def test_a_linked_number_sees_no_code_before_wa_js_knows_better() -> None:
+    page = Page(linked_phone=PHONE)
+    page.says(ready=False, code="code-1")
+    assert (page.shown, page.session.qr) == (("STARTING", "preparing"), None)
+
+
 def test_after_the_last_code_nothing_is_shown_until_somebody_asks() -> None:
     page = Page()
     page.shows_code("code-1")

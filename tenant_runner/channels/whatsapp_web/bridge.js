@@ -15,6 +15,11 @@
   const WORDS = new Set(['chat', 'list_response', 'buttons_response', 'template_button_reply']);
   const FILES = new Set(['image', 'video', 'audio', 'ptt', 'document', 'sticker', 'ptv']);
   let subscribed = false;
+  let setAtWork;
+  // wa-js is at work a moment after the first code is there.
+  const atWork = new Promise((resolve) => {
+    setAtWork = resolve;
+  });
   let loggedOut = /[?&]post_logout=/.test(location.search);
 
   const isMe = (id) => {
@@ -137,6 +142,7 @@
   const subscribe = () => {
     if (subscribed || !window.WPP?.isReady) return;
     subscribed = true;
+    setAtWork();
     const nudge = () => tell('state', null);
     for (const name of [
       'conn.auth_code_change', 'conn.authenticated', 'conn.needs_update', 'conn.stream_mode_changed',
@@ -171,6 +177,15 @@
     }
   };
 
+  // What the page draws for the phone, which has had more in it than wa-js knows of, and is there before wa-js is at work.
+  const drawnCode = () => text(document.querySelector('[data-ref]:has(canvas)')?.getAttribute('data-ref')) || null;
+  let drawn = null;
+  const watching = setInterval(() => {
+    if (drawn === drawnCode()) return;
+    drawn = drawnCode();
+    tell('state', null);
+  }, 100);
+
   const markRead = (chat) => {
     WPP.chat.markIsRead(chat).catch((error) => console.warn('not marked read', error?.message));
   };
@@ -181,10 +196,11 @@
     // Everything that decides the session's state, read at one moment.
     async status() {
       const versions = { version: pageVersion(), supported: text(window.WPP?.supportedWhatsappWeb) };
-      if (!subscribed) return { ready: false, loader: Boolean(window.WPP?.isInjected), ...versions };
+      if (!subscribed) return { ready: false, loader: Boolean(window.WPP?.isInjected), code: drawnCode(), ...versions };
       const { Stream, Conn, Socket } = WPP.whatsapp;
       const authenticated = Boolean(WPP.conn.isAuthenticated());
-      const code = authenticated ? null : await within(WPP.conn.getAuthCode(), 3000).catch(() => null);
+      if (authenticated) clearInterval(watching);
+      const known = async () => (await within(WPP.conn.getAuthCode(), 3000).catch(() => null))?.fullCode || null;
       const me = authenticated ? WPP.conn.getMyUserWid() : null;
       let progress = null;
       try {
@@ -201,7 +217,7 @@
         mode: text(Stream.mode),
         socket: text(Socket?.state),
         idle: Boolean(WPP.conn.isIdle()),
-        code: code?.fullCode || null,
+        code: authenticated ? null : drawnCode() || (await known()),
         codeTtl: Number(Conn?.refTTL) || null,
         phone: me ? String(me.user || me).split('@')[0].split(':')[0] : null,
         name: text(Conn?.pushname),
@@ -210,6 +226,7 @@
     },
 
     async refreshCode() {
+      await within(atWork, 3000);
       await within(WPP.conn.refreshQR(), 20000);
       return true;
     },
@@ -221,6 +238,7 @@
     },
 
     async linkCode({ phone }) {
+      await within(atWork, 3000);
       if (WPP.conn.isIdle()) await within(WPP.conn.refreshQR(), 15000);
       return String(await within(WPP.conn.genLinkDeviceCodeForPhoneNumber(phone), 20000));
     },

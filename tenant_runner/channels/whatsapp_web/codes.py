@@ -35,7 +35,6 @@ class Codes:
         self.consumed = None
         self.link_code = None
         self._shown = 0
-        self._expires = 0.0
 
     def show_link_code(self, code: str, now: float) -> LinkCodeShown:
         """A code to type was made."""
@@ -57,11 +56,20 @@ class Codes:
         self.consumed = qr or self.qr or "typed"
         self.link_code = None
 
-    def left_s(self, qr: str, ttl_s: float | None, now: float) -> float | None:
-        """Seconds that this QR code still works; None when it is not to be shown any more."""
+    def show_qr(self, qr: str, ttl_s: float | None, now: float) -> datetime | None:
+        """When this QR code ends; None when it is not to be shown any more.
+
+        Args:
+            ttl_s: seconds of its life, which the page may tell later than the code.
+        """
         if qr != self.qr:
-            self.qr = qr
+            self.qr, self._seen, self._life_s, self._is_life_told = qr, now, 0.0, False
             self._shown += 1
-            self._expires = now + (ttl_s or (FIRST_CODE_S if self._shown == 1 else CODE_S))
-        left_s = self._expires - now
-        return None if left_s < -CODE_GRACE_S or self._shown > MOST_CODES else left_s
+        life_s = self._life_s or (FIRST_CODE_S if self._shown == 1 else CODE_S)
+        if ttl_s and not self._is_life_told:
+            life_s, self._is_life_told = ttl_s, True
+        if life_s != self._life_s:
+            self._life_s = life_s
+            self._expires_at = datetime.now(UTC) + timedelta(seconds=self._seen + life_s - now)
+        spent = now > self._seen + life_s + CODE_GRACE_S or self._shown > MOST_CODES
+        return None if spent else self._expires_at

@@ -56,10 +56,10 @@ class PageStatus(BaseModel):
     """What the page says of itself at one moment.
 
     Attributes:
-        ready: wa-js is at work; nothing else is known before.
+        ready: wa-js is at work; nothing else is known before but the code.
         loader: wa-js found WhatsApp Web's modules.
         mode: WhatsApp's stream mode (QR, SYNCING, MAIN, OFFLINE, CONFLICT …).
-        code: what the QR code says now; `code_ttl` is its life in seconds where the page tells.
+        code: what the QR code says that the page draws now; `code_ttl` is its life in seconds where the page tells.
         logged_out: the page was told that this device is unlinked, or unlinked it itself.
         needs_update: WhatsApp asks for a newer version of the page.
         version: of WhatsApp Web, where it is known; `supported` is the range that wa-js says it can drive.

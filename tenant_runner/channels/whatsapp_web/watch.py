@@ -172,7 +172,11 @@ class LinkWatch:
     def _read_loading(self, status: PageStatus, now: float) -> Verdict:
         if self._waited("page", now) > PAGE_S:
             return self._give_up(SessionReason.PAGE_UNSUPPORTED, explain_unsupported(status))
-        self.preparing("page")
+        if status.code is not None and self.linked_phone is None and self._held is None:
+            # A phone that scans it now finds wa-js at work when it has logged in.
+            self._show_qr(status.code, None, now)
+        else:
+            self.preparing("page")
         return Verdict.GO_ON
 
     # ------------------------------------------------------------------------------------------------ linked
@@ -264,6 +268,7 @@ class LinkWatch:
             self._waits = {}
             self._show(SessionState.SCAN_QR_CODE, SessionReason.CODE_EXPIRED)
         elif status.code is not None and status.code != self._codes.consumed:
+            self._waits = {}
             self._show_qr(status.code, status.code_ttl, now)
         elif self._codes.consumed is not None or (self._codes.qr is not None and not self._codes.typed):
             self._read_consumed(now)
@@ -285,13 +290,11 @@ class LinkWatch:
         )
 
     def _show_qr(self, code: str, ttl_s: float | None, now: float) -> None:
-        left_s = self._codes.left_s(code, ttl_s, now)
-        self._waits = {}
-        if left_s is None:
+        expires_at = self._codes.show_qr(code, ttl_s, now)
+        if expires_at is None:
             self._show(SessionState.SCAN_QR_CODE, SessionReason.CODE_EXPIRED)
             return
         reason, facts = self._cause or (SessionReason.CODE_SHOWN, {})
-        expires_at = datetime.now(UTC) + timedelta(seconds=left_s)
         self._show(SessionState.SCAN_QR_CODE, reason, qr=code, qr_expires_at=expires_at, **facts)
 
     def _read_consumed(self, now: float) -> None:
