@@ -11,6 +11,7 @@ if __name__ == "__main__":
     signal.signal(signal.SIGWINCH, lambda *_: sys.exit(0))
 
 import argparse
+import gc
 import json
 import logging
 import os
@@ -102,4 +103,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    # Looking through everything that is loaded once more takes 0.2 s, in which a successor waits.
+    gc.freeze()
+    sys.exit(code)

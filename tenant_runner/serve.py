@@ -69,7 +69,7 @@ async def _serve_api(
     serving = asyncio.create_task(server.serve(sockets=[listener]), name="api")
     await asyncio.wait({serving, ended}, return_when=asyncio.FIRST_COMPLETED)
     ended.cancel()
-    server.should_exit = True
+    server.end()
     await serving
 
 
