@@ -1,19 +1,27 @@
 """The journal's SQLite file: opened private, durable before anybody is told, one writer at a time."""
 
 import asyncio
+import logging
 import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 from tenant_runner.journal.schema import MIGRATIONS
 
+logger = logging.getLogger(__name__)
+
 T = TypeVar("T")
+
+# About a thousand pages of the write-ahead log; SQLite by itself folds them in during a commit, which waits for it.
+FOLD_COMMITS = 200
+# What SQLite does by itself when nobody else could.
+LONGEST_LOG_PAGES = 4_000
 
 
 class JournalTooNew(Exception):
@@ -31,7 +39,8 @@ class Database:
     was committed before it: it waits for the disk, which all runners and the database of one machine share.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self._path = path
         self._connection = connection
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
         # Held while the thread uses the connection.
@@ -40,6 +49,7 @@ class Database:
         self._holder: asyncio.Task[Any] | None = None
         self._on_many = False
         self._lazy = False
+        self._unfolded = 0
 
     @classmethod
     async def open(cls, path: Path) -> "Database":
@@ -48,7 +58,7 @@ class Database:
         Raises:
             JournalTooNew: a newer version wrote it; nothing was changed.
         """
-        return cls(await asyncio.to_thread(_connect, path))
+        return cls(path, await asyncio.to_thread(_connect, path))
 
     async def close(self) -> None:
         """Close the file; the write-ahead log is folded in."""
@@ -79,6 +89,7 @@ class Database:
                     await self._in_thread(lambda: self._connection.execute("COMMIT"))
                 else:
                     await self._execute("COMMIT")
+                self._count_commit()
             except BaseException:
                 # After a commit that was cancelled and done all the same there is nothing to take back.
                 if self._connection.in_transaction:
@@ -87,6 +98,13 @@ class Database:
                 raise
             finally:
                 self._holder = None
+
+    def _count_commit(self) -> None:
+        """Have what the log holds folded into the file now and then, while everybody goes on reading and writing."""
+        self._unfolded += 1
+        if self._unfolded >= FOLD_COMMITS:
+            self._unfolded = 0
+            self._thread.submit(fold_beside, self._path)
 
     async def _execute(self, sql: str, values: tuple[Any, ...] = ()) -> sqlite3.Cursor:
         async with self._in_use:
@@ -160,11 +178,23 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.row_factory = sqlite3.Row
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "secure_delete=ON"):
             connection.execute(f"PRAGMA {pragma}")
+        connection.execute(f"PRAGMA wal_autocheckpoint={LONGEST_LOG_PAGES}")
         _migrate(connection)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def fold_beside(path: Path) -> None:
+    """Fold in what the write-ahead log holds, on a connection of its own: nobody waits for it."""
+    try:
+        address = f"{path.absolute().as_uri()}?mode=rw"
+        with closing(sqlite3.connect(address, uri=True, isolation_level=None)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+    except sqlite3.Error as error:
+        # Nothing is lost: the log holds it, and is folded in the next time.
+        logger.warning("journal's log not folded in", extra={"cause": str(error)})
 
 
 def _migrate(connection: sqlite3.Connection) -> None:

@@ -1,8 +1,10 @@
 """The journal: durable, private, in order, each thing once."""
 
 import asyncio
+import shutil
 import sqlite3
 import stat
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,8 +12,9 @@ import pytest
 
 from tenant_runner.contract import MessageAcknowledged, MessageRecorded
 from tenant_runner.journal import Journal, NewMessage
-from tenant_runner.journal.database import JournalTooNew
+from tenant_runner.journal.database import FOLD_COMMITS, JournalTooNew, fold_beside
 from tenant_runner.journal.schema import MIGRATIONS
+from tests.conftest import wait_for
 
 
 def message(number: int) -> NewMessage:
@@ -31,6 +34,30 @@ async def test_everything_survives_reopening_under_the_same_name(journal: Journa
     assert await other.turns.unfinished_chats() == ["1@c.us"]
     assert [event.sequence for event in await other.outbox.next(10)] == [1]
     await other.close()
+
+
+async def test_what_is_written_gets_from_the_log_into_the_file_meanwhile(journal: Journal, tmp_path: Path) -> None:
+    for number in range(2 * FOLD_COMMITS):
+        await journal.messages.record(message(number))
+
+    def count_without_log() -> int:
+        """In the file alone, as if the log had never been."""
+        copy = tmp_path / "copy.sqlite3"
+        shutil.copyfile(tmp_path / "journal.sqlite3", copy)
+        with closing(sqlite3.connect(copy)) as connection:
+            return int(connection.execute("SELECT count(*) FROM messages").fetchone()[0])
+
+    await wait_for(lambda: count_without_log() >= FOLD_COMMITS)
+    await journal.messages.record(message(-1))
+    assert await journal.outbox.count() == 2 * FOLD_COMMITS + 1
+
+
+async def test_a_log_that_cannot_be_folded_in_is_told_and_nothing_is_made(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fold_beside(tmp_path / "gone.sqlite3")
+    assert [record.message for record in caplog.records] == ["journal's log not folded in"]
+    assert not list(tmp_path.iterdir())
 
 
 async def test_a_message_is_stored_once_with_one_event(journal: Journal) -> None:
