@@ -2,8 +2,11 @@
 
 import asyncio
 import logging
+import sys
+from collections.abc import Awaitable
 from typing import Any
 
+import pymongo.lock
 from pymongo import ASCENDING, DESCENDING, AsyncMongoClient, IndexModel
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import PyMongoError
@@ -23,6 +26,17 @@ QUEUE_TIMEOUT_MS = 10_000
 SOCKET_TIMEOUT_MS = 20_000
 RETRY_S = 2.0
 DAY_S = 24 * 3600
+
+
+async def _wait_for(awaitable: Awaitable[Any], timeout: float | None) -> Any:  # noqa: ASYNC109 (its name there)
+    async with asyncio.timeout(timeout):
+        return await awaitable
+
+
+if sys.version_info < (3, 12):
+    # Python's own has a task wait for the driver's condition until 3.12. Whoever is cancelled while that task takes the
+    # driver's lock again leaves it behind with the lock: no query of this process is ever answered any more.
+    pymongo.lock.wait_for = _wait_for  # type: ignore[attr-defined, assignment]
 
 
 def connect(settings: Settings) -> AsyncMongoClient[Document]:
