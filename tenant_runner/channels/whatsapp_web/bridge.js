@@ -181,8 +181,9 @@
   const drawnCode = () => text(document.querySelector('[data-ref]:has(canvas)')?.getAttribute('data-ref')) || null;
   let drawn = null;
   const watching = setInterval(() => {
-    if (drawn === drawnCode()) return;
-    drawn = drawnCode();
+    const code = drawnCode();
+    if (code === drawn) return;
+    drawn = code;
     tell('state', null);
   }, 100);
 

@@ -63,13 +63,15 @@ class Codes:
             ttl_s: seconds of its life, which the page may tell later than the code.
         """
         if qr != self.qr:
-            self.qr, self._seen, self._life_s, self._is_life_told = qr, now, 0.0, False
+            self.qr, self._seen, self._is_life_told = qr, now, False
             self._shown += 1
-        life_s = self._life_s or (FIRST_CODE_S if self._shown == 1 else CODE_S)
+            self._set_life(FIRST_CODE_S if self._shown == 1 else CODE_S, now)
         if ttl_s and not self._is_life_told:
-            life_s, self._is_life_told = ttl_s, True
-        if life_s != self._life_s:
-            self._life_s = life_s
-            self._expires_at = datetime.now(UTC) + timedelta(seconds=self._seen + life_s - now)
-        spent = now > self._seen + life_s + CODE_GRACE_S or self._shown > MOST_CODES
+            self._is_life_told = True
+            self._set_life(ttl_s, now)
+        spent = now > self._expires + CODE_GRACE_S or self._shown > MOST_CODES
         return None if spent else self._expires_at
+
+    def _set_life(self, life_s: float, now: float) -> None:
+        self._expires = self._seen + life_s
+        self._expires_at = datetime.now(UTC) + timedelta(seconds=self._expires - now)
