@@ -1,6 +1,7 @@
 """One system with one number of clients: what is done to it, and what comes out."""
 
 import asyncio
+import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,7 +9,7 @@ from dataclasses import dataclass, field
 import httpx2
 
 from bench.peers.footprint import PLATFORM, Footprint, look, measure_disk
-from bench.peers.phones import Phone, measure_burst, measure_latency
+from bench.peers.phones import Phone, keep_quietest, measure_burst, measure_latency, measure_quiet_latency
 from bench.peers.system import System
 
 SETTLE_S = 8.0
@@ -20,7 +21,7 @@ class Plan:
 
     Attributes:
         idle_s: for how long the processor time of idle clients is counted.
-        messages: written one at a time, all clients together.
+        messages: written one at a time, all clients together; more where the machine's host took time meanwhile.
         burst: written at once to one client, and to each of all.
         restarts: clients that are restarted, one after the other.
     """
@@ -41,6 +42,8 @@ class Run:
         processes: by component, of all clients.
         idle_cpu_percent: of one core, for each client; `platform` in all.
         begin_to_working: the part of a restart after the old process has ended.
+        latency: of the messages that were written while the host took least.
+        latency_stolen_percent: what it took meanwhile, of all cores' time.
         messages_per_second: of one client, of all together.
         cpu_ms_per_message: processor time of everything while all answer.
         unanswered: messages of the bursts.
@@ -60,6 +63,7 @@ class Run:
     restart_to_working: list[float] = field(default_factory=list)
     begin_to_working: list[float] = field(default_factory=list)
     latency: list[float] = field(default_factory=list)
+    latency_stolen_percent: float = 0.0
     messages_per_second: dict[str, float] = field(default_factory=dict)
     cpu_ms_per_message: float | None = None
     unanswered: int = 0
@@ -119,7 +123,10 @@ async def _idle(system: System, run: Run, plan: Plan) -> None:
 async def _talk(system: System, phones: Sequence[Phone], run: Run, plan: Plan) -> int:
     """Let customers write; returns how many messages they wrote."""
     await measure_latency(phones, 2 * len(phones))  # warms up
-    run.latency = await measure_latency(phones, plan.messages)
+    blocks = await measure_quiet_latency(phones, plan.messages)
+    quiet = keep_quietest(blocks, plan.messages)
+    run.latency = [seconds for block in quiet for seconds in block.taken]
+    run.latency_stolen_percent = statistics.mean(block.stolen_percent for block in quiet)
     one = await measure_burst(phones[:1], plan.burst)
     before = _total_cpu(await asyncio.to_thread(look, system.processes(), memory=False))
     every = await measure_burst(phones, plan.burst)
@@ -127,7 +134,8 @@ async def _talk(system: System, phones: Sequence[Phone], run: Run, plan: Plan) -
     run.messages_per_second = {"one": one.per_second, "all": every.per_second}
     run.cpu_ms_per_message = 1000 * spent / every.answers
     run.unanswered = sum(burst.messages - burst.answers for burst in (one, every))
-    return 2 * len(phones) + plan.messages + one.messages + every.messages
+    one_at_a_time = 2 * len(phones) + sum(len(block.taken) for block in blocks)
+    return one_at_a_time + one.messages + every.messages
 
 
 async def _restart(system: System, name: str, run: Run) -> None:

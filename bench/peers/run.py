@@ -163,7 +163,7 @@ def _read_options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--page-script-mb", type=float, default=10, help="script that the page carries beside itself")
     parser.add_argument("--page-heap-mb", type=float, default=30, help="live objects that it carries")
     parser.add_argument("--idle", type=float, default=30, metavar="S", help="seconds in which idle clients are watched")
-    parser.add_argument("--messages", type=int, default=200, help="messages, one at a time, that latency is taken of")
+    parser.add_argument("--messages", type=int, default=400, help="messages, one at a time, that latency is taken of")
     parser.add_argument("--burst", type=int, default=20, help="messages at once, for each client")
     parser.add_argument("--restarts", type=int, default=5, help="clients that are restarted")
     parser.add_argument("--name", default="peers", help="of the result's file")

@@ -34,6 +34,7 @@ def make_run(system: str, clients: int, **changes: Any) -> dict[str, Any]:
         "restart_to_working": [5.0],
         "begin_to_working": [4.0],
         "latency": [0.1, 0.2],
+        "latency_stolen_percent": 0.2,
         "messages_per_second": {"one": 10.0, "all": 20.0},
         "cpu_ms_per_message": 30.0,
         "unanswered": 0,
