@@ -26,11 +26,10 @@ from bench.peers.node import NodePeer
 from bench.peers.ours import Ours
 from bench.peers.phones import NoAnswer
 from bench.peers.system import System, SystemFailed
+from bench.peers.tables import MEASURE, OTHER_BROWSER, OURS
 from bench.report import print_tables
 from bench.results import find_chromium, read_version, say, write_result
 
-OURS, OURS_OTHER = "ours", "ours, other browser"
-WHATSAPP_WEB_JS = "whatsapp-web.js"
 # The server of that name is not on npm; this is the library that it is made of, used as it does.
 WPPCONNECT = "wppconnect, one process"
 PACKAGES = {"whatsapp-web.js": "whatsapp-web.js", "wppconnect": "@wppconnect-team/wppconnect"}
@@ -88,12 +87,12 @@ def main(arguments: list[str]) -> int:
     if chromium is None:
         say("no browser: set FLAME_CHROMIUM (./scripts/setup finds or installs one)")
         return 2
-    if not (NODE_MODULES / WHATSAPP_WEB_JS).exists():
+    if not (NODE_MODULES / MEASURE).exists():
         say("the peers are not installed: run ./scripts/bench, which installs them")
         return 2
     plan = Plan(options.idle, options.messages, options.burst, options.restarts)
     sandbox = {"page_script_mb": options.page_script_mb, "page_heap_mb": options.page_heap_mb, "sync_delay_ms": 1500}
-    makers = _make_makers(chromium, options.our_chromium, sandbox)
+    makers = _make_makers(chromium, options.other_chromium, sandbox)
     unknown = set(options.systems) - makers.keys()
     if unknown:
         say(f"no such system: {', '.join(sorted(unknown))}; there are {', '.join(makers)}")
@@ -109,8 +108,8 @@ def main(arguments: list[str]) -> int:
     finally:
         shutil.rmtree(root, ignore_errors=True)
     versions = {"Node": read_version("node")} | {name: _read_package(package) for name, package in PACKAGES.items()}
-    if options.our_chromium:
-        versions["other browser"] = f"{Path(options.our_chromium).name} {read_version(options.our_chromium)}"
+    if options.other_chromium:
+        versions["other browser"] = f"{Path(options.other_chromium).name} {read_version(options.other_chromium)}"
     path = write_result(
         options.name,
         options={"clients": options.clients, "rounds": list(levels.values()), **asdict(plan), **sandbox},
@@ -123,23 +122,24 @@ def main(arguments: list[str]) -> int:
 
 
 def _make_makers(
-    chromium: str, our_chromium: str | None, sandbox: dict[str, Any]
+    chromium: str, other_chromium: str | None, sandbox: dict[str, Any]
 ) -> dict[str, Callable[[Path], System]]:
     settings = {f"FLAME_SANDBOX_{name.upper()}": str(value) for name, value in sandbox.items()}
 
     def make_ours(name: str, browser: str) -> Callable[[Path], System]:
         return lambda home: Ours(name, home / "flame", browser, settings)
 
-    def make_peer(name: str, program: str, *, shared: bool, profile: str) -> Callable[[Path], System]:
-        return lambda home: NodePeer(name, program, home, chromium, sandbox, shared=shared, profile=profile)
+    def make_peer(name: str, program: str, browser: str, *, shared: bool, profile: str) -> Callable[[Path], System]:
+        return lambda home: NodePeer(name, program, home, browser, sandbox, shared=shared, profile=profile)
 
-    makers = {OURS: make_ours(OURS, chromium)}
-    if our_chromium:
-        makers[OURS_OTHER] = make_ours(OURS_OTHER, our_chromium)
-    makers[WHATSAPP_WEB_JS] = make_peer(
-        WHATSAPP_WEB_JS, "whatsapp_web_js.mjs", shared=False, profile="session-{client}"
-    )
-    makers[WPPCONNECT] = make_peer(WPPCONNECT, "wppconnect.mjs", shared=True, profile="{client}")
+    makers = {}
+    for name, browser in {"": chromium, OTHER_BROWSER: other_chromium}.items():
+        if browser is not None:
+            makers[OURS + name] = make_ours(OURS + name, browser)
+            makers[MEASURE + name] = make_peer(
+                MEASURE + name, "whatsapp_web_js.mjs", browser, shared=False, profile="session-{client}"
+            )
+    makers[WPPCONNECT] = make_peer(WPPCONNECT, "wppconnect.mjs", chromium, shared=True, profile="{client}")
     return makers
 
 
@@ -159,7 +159,9 @@ def _read_options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--systems", type=lambda text: text.split("+"), default=[], help="only these, as ours+whatsapp-web.js"
     )
-    parser.add_argument("--our-chromium", metavar="PATH", help="measure ours with this browser too")
+    parser.add_argument(
+        "--other-chromium", metavar="PATH", help="measure ours and whatsapp-web.js with this browser too"
+    )
     parser.add_argument("--page-script-mb", type=float, default=10, help="script that the page carries beside itself")
     parser.add_argument("--page-heap-mb", type=float, default=30, help="live objects that it carries")
     parser.add_argument("--idle", type=float, default=30, metavar="S", help="seconds in which idle clients are watched")

@@ -9,7 +9,13 @@ from bench.charts import draw_bars, draw_lines
 from bench.peers.footprint import COMPONENTS, PLATFORM
 from bench.results import Chart, Table
 
-OURS, MEASURE = "ours", "whatsapp-web.js"
+OURS, MEASURE, OTHER_BROWSER = "ours", "whatsapp-web.js", ", other browser"
+PAIRS = (
+    (OURS, MEASURE, "the same browser"),
+    (OURS + OTHER_BROWSER, MEASURE + OTHER_BROWSER, "both with the other browser"),
+    (OURS + OTHER_BROWSER, MEASURE, "only ours with the other browser"),
+)
+"""What is divided by what, and how that is called."""
 GIB_MB = 2**30 / 1e6
 # Of a machine's cores and memory: the rest is for the system, for starts and for bad moments.
 USABLE = 0.7
@@ -67,9 +73,9 @@ class Comparison:
         runs = self._runs.get((system, clients))
         return statistics.median(map(figure, runs)) if runs else None
 
-    def ratio(self, system: str, clients: int, figure: Figure) -> float | None:
-        """A system's figure divided by whatsapp-web.js's."""
-        own, other = self.get(system, clients, figure), self.get(MEASURE, clients, figure)
+    def ratio(self, system: str, by: str, clients: int, figure: Figure) -> float | None:
+        """A system's figure divided by another's."""
+        own, other = self.get(system, clients, figure), self.get(by, clients, figure)
         return own / other if own is not None and other else None
 
     @property
@@ -101,20 +107,18 @@ def present(result: dict[str, Any]) -> Iterator[Table | Chart]:
 
 
 def _make_ratios(comparison: Comparison) -> Table:
-    own = [system for system in comparison.systems if system.startswith(OURS)]
-    heads = [(clients, system) for clients in comparison.levels for system in own]
-
-    def show(clients: int, system: str, figure: Figure, bound: float) -> str:
-        ratio = comparison.ratio(system, clients, figure)
+    def show(ratio: float | None, bound: float) -> str:
         return "-" if ratio is None else f"{ratio:.2f}{' ✗' if ratio > bound else ''}"
 
-    rows = [
-        (name, f"≤ {bound}", *(show(clients, system, figure, bound) for clients, system in heads))
-        for name, figure, bound in TARGETS
-    ]
-    columns = ("", "target", *(f"{system}, {clients}" for clients, system in heads))
+    rows = [("target", *(f"≤ {bound}" for _, _, bound in TARGETS))]
+    for clients in comparison.levels:
+        for system, by, label in PAIRS:
+            ratios = [(comparison.ratio(system, by, clients, figure), bound) for _, figure, bound in TARGETS]
+            if any(ratio is not None for ratio, _ in ratios):
+                rows.append((f"{clients}, {label}", *(show(ratio, bound) for ratio, bound in ratios)))
     note = "✗: above the target, which for memory is meant at 20 clients."
-    return Table(f"Ours divided by {MEASURE}, by number of clients", columns, tuple(rows), note)
+    columns = ("clients, browsers", *(name for name, _, _ in TARGETS))
+    return Table(f"Ours divided by {MEASURE}", columns, tuple(rows), note)
 
 
 def _make_memory(comparison: Comparison) -> Table:

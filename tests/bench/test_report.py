@@ -63,7 +63,7 @@ def test_a_result_replaces_its_part_of_the_page_and_nothing_else(places: Path) -
     page = (places / "benchmarks.md").read_text()
     assert "of yesterday" not in page
     assert "\nkept\n" in page
-    assert "| memory per client, idle | ≤ 0.75 |  1.00 ✗ |" in page
+    assert "| 1, the same browser |                  1.00 ✗ |" in page
     assert "*Not measured yet: `./scripts/bench new`.*" in page
     assert report.main([]) == 0
     assert (places / "benchmarks.md").read_text() == page
@@ -83,13 +83,17 @@ def test_a_result_without_a_place_in_the_page_is_an_error(places: Path) -> None:
 def test_ratios_are_of_medians_and_what_failed_is_listed() -> None:
     runs = [
         make_run("ours", 20, latency=[0.3, 0.3]),
+        make_run("ours, other browser", 20, start_to_code=[2.0]),
         make_run("whatsapp-web.js", 20),
         make_run("whatsapp-web.js", 5, error="SystemFailed: no code"),
     ]
     tables = {part.title: part for part in present({"figures": {"runs": runs}}) if isinstance(part, Table)}
-    ratios = {row[0]: row[2] for row in tables["Ours divided by whatsapp-web.js, by number of clients"].rows}
-    assert ratios["reply latency, p50"] == "3.00 ✗"
-    assert ratios["start to QR code"] == "1.00"
+    ratios = tables["Ours divided by whatsapp-web.js"]
+    assert [row[0] for row in ratios.rows] == ["target", "20, the same browser", "20, only ours with the other browser"]
+    found = {row[0]: dict(zip(ratios.columns, row, strict=True)) for row in ratios.rows}
+    assert found["20, the same browser"]["reply latency, p50"] == "3.00 ✗"
+    assert found["20, the same browser"]["start to QR code"] == "1.00"
+    assert found["20, only ours with the other browser"]["start to QR code"] == "0.67"
     assert tables["Not measured"].rows == (("whatsapp-web.js", "5", "SystemFailed: no code"),)
     # 0.7 of 1,073.7 MB by 270 MB each.
     assert tables["Capacity"].rows[0][1] == "2.8"
