@@ -16,7 +16,7 @@ CUSTOMERS = 10
 # that the quiet ones can be told from the others.
 BLOCK = 40
 QUIET_PERCENT = 0.5
-MOST_WRITTEN = 3
+MOST_WRITTEN = 2
 
 
 class NoAnswer(Exception):
