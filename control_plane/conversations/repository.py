@@ -45,28 +45,44 @@ class Conversations:
 
     # ------------------------------------------------------------------------------------------ written by events
 
-    async def record(self, messages: Sequence[tuple[MessageRecorded, int]]) -> None:
-        """Store messages once; a repeated delivery may complete one, never double it nor undo what changed since.
+    async def record(
+        self, messages: Sequence[tuple[MessageRecorded, int]], acknowledged: Sequence[MessageAcknowledged] = ()
+    ) -> None:
+        """Store messages once, and move acknowledgements forward, of these and of others.
+
+        A repeated delivery may complete a message, never double it nor undo what changed since.
 
         Args:
             messages: each with the sequence of the event that told it first, which orders messages of one second: the
                 clock of WhatsApp is no finer.
         """
-        if not messages:
-            return
-        documents = [self._to_document(message, sequence) for message, sequence in messages]
-        repeated: list[int] = []
+        acks: dict[str, int] = {}
+        for each in acknowledged:
+            acks[each.message_id] = max(acks.get(each.message_id, 0), ACK_ORDER.index(each.ack))
+        if messages:
+            await self._record([self._to_document(message, sequence) for message, sequence in messages], acks)
+        await self._acknowledge(acks)
+
+    async def _record(self, documents: list[Document], acks: dict[str, int]) -> None:
+        """Store documents; those that are new take their acknowledgement along, which is a write less for each."""
+        for document in documents:
+            if (rank := acks.get(document["message_id"])) is not None:
+                document["ack"] = ACK_ORDER[rank]
+        repeated: set[int] = set()
         try:
             await self._messages.insert_many(documents, ordered=False)
         except BulkWriteError as error:
             errors = error.details["writeErrors"]
             if any(each["code"] != DUPLICATE_KEY for each in errors):
                 raise
-            repeated = [each["index"] for each in errors]
-        for index in repeated:
-            # The first delivery numbered it.
-            values = {name: value for name, value in documents[index].items() if name not in ("_id", "sequence")}
-            key = self._key(documents[index]["message_id"])
+            repeated = {each["index"] for each in errors}
+        for index, document in enumerate(documents):
+            if index not in repeated:
+                acks.pop(document["message_id"], None)
+                continue
+            # The first delivery numbered it, and it may have got further since.
+            values = {name: value for name, value in document.items() if name not in ("_id", "sequence", "ack")}
+            key = self._key(document["message_id"])
             await self._messages.update_one({**key, "changed": {"$ne": True}}, {"$set": values})
         await self.enlist(documents)
 
@@ -148,16 +164,12 @@ class Conversations:
                 values = {name: value for name, value in known.items() if value is not None}
                 await self._messages.update_one(kept, {"$set": {**values, **outcome, "changed": True}})
 
-    async def acknowledge(self, acknowledged: Sequence[MessageAcknowledged]) -> None:
-        """Move messages' acknowledgements forward."""
-        furthest: dict[str, int] = {}
-        for each in acknowledged:
-            furthest[each.message_id] = max(furthest.get(each.message_id, 0), ACK_ORDER.index(each.ack))
+    async def _acknowledge(self, acks: dict[str, int]) -> None:
         updates = [
             UpdateOne(
                 {**self._key(message_id), "ack": {"$in": [None, *ACK_ORDER[:rank]]}}, {"$set": {"ack": ACK_ORDER[rank]}}
             )
-            for message_id, rank in furthest.items()
+            for message_id, rank in acks.items()
         ]
         if updates:
             await self._messages.bulk_write(updates, ordered=False)

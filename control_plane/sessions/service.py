@@ -181,8 +181,8 @@ async def _store_code(snapshot: SessionChanged, session: ClientSession) -> None:
 async def _apply(events: Sequence[Event], *, session: ClientSession, conversations: Conversations) -> None:
     """Messages first, all at once: whatever else is told of one comes after it was recorded."""
     recorded = [(event.payload, event.sequence) for event in events if isinstance(event.payload, MessageRecorded)]
-    await conversations.record(recorded)
-    await conversations.acknowledge([e.payload for e in events if isinstance(e.payload, MessageAcknowledged)])
+    acknowledged = [event.payload for event in events if isinstance(event.payload, MessageAcknowledged)]
+    await conversations.record(recorded, acknowledged)
     for event in events:
         await _apply_one(event, session=session, conversations=conversations)
 

@@ -18,6 +18,7 @@ COMMANDS = {
     "a heartbeat": 3,
     "200 messages in one delivery": 12,
     "200 acknowledgements in one delivery": 8,
+    "a message with its acknowledgement": 6,
 }
 
 # Modules in a runner before its browser begins, and before it does anything else; and what has no business there

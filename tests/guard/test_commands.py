@@ -48,12 +48,17 @@ async def count_all(site: Site, portal: Portal, client: Client, counter: Counter
         event(number, event="message.ack", message_id=message_id, chat_id=CHAT, ack="read")
         for number, message_id in enumerate(ids, start=2 + len(ids))
     ]
+    answered = [
+        message(999, f"{client.id}-answer", author="assistant", chat_id=CHAT),
+        event(1000, event="message.ack", message_id=f"{client.id}-answer", chat_id=CHAT, ack="server"),
+    ]
     new = {"name": "Uno más", "email": "ana@example.com", "assistant": AUTOMATIC}
     asks: dict[str, Callable[[], Awaitable[httpx2.Response]]] = {
         "POST /api/admin/clients": lambda: site.api.post("/api/admin/clients", json=new),
         "a heartbeat": runner.deliver,
         "200 messages in one delivery": lambda: runner.deliver(*messages),
         "200 acknowledgements in one delivery": lambda: runner.deliver(*acknowledged),
+        "a message with its acknowledgement": lambda: runner.deliver(*answered),
     }
     for what in COMMANDS:
         if what.startswith("GET "):

@@ -179,6 +179,27 @@ async def test_acknowledgements_only_go_forward(site: Site) -> None:
     assert (stored["ack"], stored["outcome"]) == ("read", "sent")
 
 
+async def test_a_message_brings_its_acknowledgement_along_and_a_repetition_does_not_bring_it_back(site: Site) -> None:
+    runner = site.runner(await site.create())
+
+    def ack(sequence: int, message_id: str, ack: str) -> dict[str, Any]:
+        return event(sequence, event="message.ack", message_id=message_id, chat_id=CHAT, ack=ack)
+
+    async def stored(message_id: str) -> Any:
+        document = await site.database["client_messages"].find_one({"message_id": message_id})
+        return document and document["ack"]
+
+    told = [message(1, "a", author="assistant"), ack(2, "a", "server"), ack(3, "a", "delivered"), ack(4, "a", "server")]
+    await runner.deliver(*told)
+    assert await stored("a") == "delivered"
+    # One that is known, told with one that is not: each gets its own.
+    again = message(5, "a", author="assistant"), message(6, "b", author="assistant")
+    await runner.deliver(*again, ack(7, "a", "read"), ack(8, "b", "failed"), ack(9, "nobody", "read"))
+    assert [await stored("a"), await stored("b"), await stored("nobody")] == ["read", "failed", None]
+    await runner.deliver(message(10, "a", author="assistant"), ack(11, "a", "server"))
+    assert await stored("a") == "read"
+
+
 async def test_a_thread_is_stored_replaced_and_forgotten(site: Site) -> None:
     runner = site.runner(await site.create())
     now = datetime.now(UTC)
