@@ -33,6 +33,7 @@ TIMEOUT_S = 15.0
 HEARTBEAT_S = 10.0
 ANXIOUS_HEARTBEAT_S = 2.0
 GATHER_S = 0.5
+CALM_S = 0.2
 LONGEST_BACKOFF_S = 30.0
 LAST_DELIVERY_S = 2.0
 
@@ -156,7 +157,13 @@ class Courier:
         revision: Callable[[], int],
         on_newer_config: Callable[[], Awaitable[None]],
         memory: Callable[[], int | None] = lambda: None,
+        calm: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
+        """Nothing is delivered yet.
+
+        Args:
+            calm: returns when nothing is being answered.
+        """
         self._client = client
         self._outbox = outbox
         self._instance = instance
@@ -166,6 +173,7 @@ class Courier:
         self._revision = revision
         self._on_newer_config = on_newer_config
         self._memory = memory
+        self._calm = calm
         self._urgent = asyncio.Event()
 
     def nudge(self) -> None:
@@ -237,6 +245,12 @@ class Courier:
         with suppress(TimeoutError):
             async with asyncio.timeout(GATHER_S):
                 await self._urgent.wait()
+        if self._calm is None or self._urgent.is_set():
+            return
+        # What is about to be answered goes first, and is told of as one: cores are few, and customers wait for replies.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CALM_S):
+                await self._calm()
 
     async def say_goodbye(self) -> None:
         """One last delivery, so that the end of the session is known at once; it may fail."""

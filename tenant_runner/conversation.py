@@ -7,8 +7,8 @@ answered (`answering`), the reply is promised, paced and sent (`replying`). One 
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from uuid import uuid4
 from weakref import WeakValueDictionary
 
@@ -64,6 +64,9 @@ class Conversation:
         self._workers: dict[str, asyncio.Task[None]] = {}
         self._woken: set[str] = set()
         self._held: set[str] = set()
+        self._finishing = 0
+        self._calm = asyncio.Event()
+        self._calm.set()
         self._asking: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     # ------------------------------------------------------------------------------------------------ lifecycle
@@ -95,6 +98,10 @@ class Conversation:
     def idle(self) -> bool:
         """Whether nothing is being worked on."""
         return not self._workers and not self._requests.busy
+
+    async def calm(self) -> None:
+        """Return when no turn is being answered or its answer sent; a turn that still waits for its end is none."""
+        await self._calm.wait()
 
     # ------------------------------------------------------------------------------------------------ from the channel
 
@@ -167,7 +174,8 @@ class Conversation:
                 self._woken.discard(chat_id)
                 try:
                     while (turn := await self._next_turn(chat_id)) is not None:
-                        await self._finish(turn)
+                        with self._uncalm():
+                            await self._finish(turn)
                 except Exception:
                     # A bug in one chat must not stop the others, nor this one for ever.
                     logger.exception("turn broke", extra={"chat_id": chat_id})
@@ -198,6 +206,17 @@ class Conversation:
             if left_s <= 0:
                 return
             await asyncio.sleep(left_s)
+
+    @contextmanager
+    def _uncalm(self) -> Iterator[None]:
+        self._finishing += 1
+        self._calm.clear()
+        try:
+            yield
+        finally:
+            self._finishing -= 1
+            if not self._finishing:
+                self._calm.set()
 
     async def _finish(self, turn: Turn) -> None:
         if turn.reply is None:

@@ -96,6 +96,7 @@ class Runner:
             revision=lambda: self._config.revision if self._config else 0,
             on_newer_config=self._pull_config,
             memory=lambda: self._memory.bytes,
+            calm=self._calm,
         )
 
     # ------------------------------------------------------------------------------------------------ lifecycle
@@ -303,6 +304,10 @@ class Runner:
     async def logout(self) -> None:
         """See `Service`."""
         await self._configured_channel().logout()
+
+    async def _calm(self) -> None:
+        if self._conversation is not None:
+            await self._conversation.calm()
 
     async def _configured_conversation(self) -> Conversation:
         """With the configuration there, what an assistant loads is there in a moment."""

@@ -86,6 +86,26 @@ async def test_chats_do_not_wait_for_each_other(house: House) -> None:
     assert sorted(house.channel.sent)[1][:2] == (OTHER_CHAT, "re: dos")
 
 
+async def test_it_is_calm_when_nothing_is_being_answered(house: House) -> None:
+    await house.conversation.calm()
+    house.assistant.gate.clear()
+    await house.receive(incoming("uno"))
+    await house.receive(incoming("dos", chat=OTHER_CHAT))
+    await wait_for(lambda: len(house.assistant.asked) == 2)
+    calm = asyncio.create_task(house.conversation.calm())
+    await asyncio.sleep(0)
+    assert not calm.done()
+    house.assistant.gate.set()
+    await wait_for(calm.done)
+    assert sorted(house.channel.texts) == ["re: dos", "re: uno"]
+    # Nor is a turn that was interrupted being answered.
+    house.assistant.gate.clear()
+    await house.receive(incoming("tres"))
+    await wait_for(lambda: len(house.assistant.asked) == 3)
+    await house.conversation.stop()
+    await house.conversation.calm()
+
+
 async def test_groups_notices_and_stale_messages_are_not_answered(house: House) -> None:
     await house.receive(incoming("a todos", chat="1203@g.us", broadcast=True))
     await house.receive(incoming("", kind="e2e_notification", system=True))

@@ -39,6 +39,9 @@ class Post:
         self.snapshot = Snapshot()
         self.revision = 1
         self.pulls = 0
+        self.asked_for_calm = asyncio.Event()
+        self.quiet = asyncio.Event()
+        self.quiet.set()
         self.control_plane = control_plane
         self.client = CountingClient(
             RunnerCredentials(
@@ -55,12 +58,17 @@ class Post:
             session=lambda: self.snapshot.session,
             revision=lambda: self.revision,
             on_newer_config=self.pull,
+            calm=self.calm,
         )
         self.task = asyncio.create_task(self.courier.run())
 
     async def pull(self) -> None:
         self.pulls += 1
         self.revision = (await self.client.fetch_config()).revision
+
+    async def calm(self) -> None:
+        self.asked_for_calm.set()
+        await self.quiet.wait()
 
     async def stop(self) -> None:
         self.task.cancel()
@@ -105,6 +113,31 @@ async def test_a_control_plane_that_takes_a_part_is_given_the_rest_at_once(
     # Ten deliveries, and no heartbeat's pause between any of them: it would not end.
     await wait_for(lambda: len(control_plane.events) == 100)
     assert [event.sequence for event in control_plane.events] == list(range(1, 101))
+
+
+async def test_what_is_being_answered_is_told_with_its_answer(
+    no_heartbeat: None, journal: Journal, post: Post, control_plane: FakeControlPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control_plane_client, "CALM_S", 3600.0)
+    post.quiet.clear()
+    await wait_for(lambda: post.client.attempts == 1)
+    await journal.messages.record(message(1))
+    await wait_for(post.asked_for_calm.is_set)
+    await journal.messages.record(message(2))
+    assert post.client.attempts == 1
+    post.quiet.set()
+    await wait_for(lambda: len(control_plane.events) == 2)
+    assert post.client.attempts == 2
+
+
+async def test_an_answer_that_takes_long_holds_nothing_up(
+    no_heartbeat: None, journal: Journal, post: Post, control_plane: FakeControlPlane
+) -> None:
+    post.quiet.clear()
+    await wait_for(lambda: post.client.attempts == 1)
+    await journal.messages.record(message(1))
+    await wait_for(lambda: len(control_plane.events) == 1)
+    assert post.asked_for_calm.is_set()
 
 
 async def test_what_happened_while_it_was_away_arrives_afterwards_once(
