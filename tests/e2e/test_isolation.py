@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx2
@@ -209,7 +210,9 @@ async def test_a_browser_that_wants_more_memory_than_it_may_have_is_ended_and_co
         # A page that nobody looks at may be the first to go.
         await wait_for(lambda: tenant.session()["state"] != "SCAN_QR_CODE", what="the end of the page")
     finally:
-        greedy.kill()
+        with suppress(ProcessLookupError):
+            # It may have been ended too.
+            greedy.kill()
         await greedy.wait()
         limit.write_text(before)
     runners = installation.database()["runners"]
