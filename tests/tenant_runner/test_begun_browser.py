@@ -21,8 +21,8 @@ async def waiting(runner: RunnerProcess, control_plane: FakeControlPlane) -> Run
 
 async def begun(runner: RunnerProcess) -> psutil.Process:
     """The browser of a runner, once it is there."""
-    await wait_for(runner.browsers, what="a browser")
-    [browser] = runner.browsers()
+    # A process that it starts looks like another one, for a moment.
+    [browser] = await wait_for(lambda: found if len(found := runner.browsers()) == 1 else None, what="one browser")
     return browser
 
 
