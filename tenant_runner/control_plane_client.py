@@ -156,8 +156,8 @@ class Courier:
         session: Callable[[], SessionChanged],
         revision: Callable[[], int],
         on_newer_config: Callable[[], Awaitable[None]],
+        calm: Callable[[], Awaitable[None]],
         memory: Callable[[], int | None] = lambda: None,
-        calm: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """Nothing is delivered yet.
 
@@ -245,7 +245,7 @@ class Courier:
         with suppress(TimeoutError):
             async with asyncio.timeout(GATHER_S):
                 await self._urgent.wait()
-        if self._calm is None or self._urgent.is_set():
+        if self._urgent.is_set():
             return
         # What is about to be answered goes first, and is told of as one: cores are few, and customers wait for replies.
         with suppress(TimeoutError):
