@@ -36,8 +36,10 @@ export function makeDriver({ sandbox, directory, chromium }) {
       if (message.mimetype) files.push(async () => (await client.downloadMedia(message)).split(',')[1]);
       else received.push(message.body);
     });
-    const isReady = client.waitForLogin().then((isLogged) => {
+    const isReady = client.waitForLogin().then(async (isLogged) => {
       if (!isLogged) throw new Error('not logged in');
+      // wppconnect does not wait for its own listeners (HostLayer.afterPageLoad); a message before them never reaches onMessage.
+      await client.page.waitForFunction(() => window.onMessage?.exposed);
     });
     return {
       codes,
