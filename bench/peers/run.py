@@ -98,7 +98,7 @@ def main(arguments: list[str]) -> int:
         say(f"no such system: {', '.join(sorted(unknown))}; there are {', '.join(makers)}")
         return 2
     makers = {name: make for name, make in makers.items() if not options.systems or name in options.systems}
-    levels = {clients: max(options.rounds, -(-options.starts // clients)) for clients in options.clients}
+    levels = {clients: min(options.rounds, -(-options.starts // clients)) for clients in options.clients}
     say(f"peers: {', '.join(makers)}; rounds by number of clients {levels}; {plan}; {sandbox}")
     root = Path(tempfile.mkdtemp(prefix="peers-"))
     (root / "t").mkdir()
@@ -152,10 +152,8 @@ def _read_options(arguments: list[str]) -> argparse.Namespace:
         prog="python -m bench peers", description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("--clients", type=_read_numbers, default=[1, 5, 20], help="numbers of clients, as 1,5,20")
-    parser.add_argument(
-        "--rounds", type=int, default=1, help="how often everything is repeated, the order turned round"
-    )
-    parser.add_argument("--starts", type=int, default=3, help="few clients are measured again until so many started")
+    parser.add_argument("--rounds", type=int, default=3, help="how often at most, each time in the other order")
+    parser.add_argument("--starts", type=int, default=15, help="a level is measured again until so many started")
     parser.add_argument(
         "--systems", type=lambda text: text.split("+"), default=[], help="only these, as ours+whatsapp-web.js"
     )
