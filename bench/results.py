@@ -51,12 +51,26 @@ class Chart:
     svg: str
 
 
-def write_result(name: str, *, options: dict[str, Any], figures: dict[str, Any], versions: dict[str, str]) -> Path:
-    """Keep what a run found, instead of what an earlier run of that name found."""
+def write_result(
+    name: str,
+    *,
+    options: dict[str, Any],
+    figures: dict[str, Any],
+    versions: dict[str, str],
+    earlier: dict[str, Any] | None = None,
+) -> Path:
+    """Keep what a run found, instead of what an earlier run of that name found.
+
+    Args:
+        earlier: the result that this one goes on from; how busy the machine was is said of the busier of both times.
+    """
+    machine = describe_machine()
+    if earlier:
+        machine |= {state: max(machine[state], earlier["machine"][state]) for state in ("load", "steal_percent")}
     result = {
         "name": name,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": describe_machine(),
+        "machine": machine,
         "versions": versions,
         "options": options,
         "figures": figures,

@@ -13,6 +13,7 @@ import shutil
 import statistics
 import tempfile
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -28,7 +29,7 @@ from bench.peers.phones import NoAnswer
 from bench.peers.system import System, SystemFailed
 from bench.peers.tables import MEASURE, OTHER_BROWSER, OURS
 from bench.report import print_tables
-from bench.results import find_chromium, read_version, say, write_result
+from bench.results import describe_machine, find_chromium, read_result, read_version, say, write_result
 
 # The server of that name is not on npm; this is the library that it is made of, used as it does.
 WPPCONNECT = "wppconnect, one process"
@@ -45,12 +46,12 @@ async def _running(system: System) -> AsyncIterator[None]:
 
 
 async def compare(
-    makers: dict[str, Callable[[Path], System]], levels: dict[int, int], plan: Plan, root: Path
+    makers: dict[str, Callable[[Path], System]], levels: dict[int, range], plan: Plan, root: Path
 ) -> list[Run]:
-    """Every system with every number of clients in as many rounds as that has; in each round in the other order."""
+    """Every system with every number of clients in the rounds of that; in each round in the other order."""
     runs: list[Run] = []
-    for number in range(max(levels.values())):
-        for clients in (clients for clients, rounds in levels.items() if rounds > number):
+    for number in range(max(rounds.stop for rounds in levels.values())):
+        for clients in (clients for clients, rounds in levels.items() if number in rounds):
             for name in list(makers)[:: -1 if number % 2 else 1]:
                 run = Run(name, clients, number)
                 runs.append(run)
@@ -98,8 +99,17 @@ def main(arguments: list[str]) -> int:
         say(f"no such system: {', '.join(sorted(unknown))}; there are {', '.join(makers)}")
         return 2
     makers = {name: make for name, make in makers.items() if not options.systems or name in options.systems}
-    levels = {clients: min(options.rounds, -(-options.starts // clients)) for clients in options.clients}
-    say(f"peers: {', '.join(makers)}; rounds by number of clients {levels}; {plan}; {sandbox}")
+    versions = {"Node": read_version("node")} | {name: _read_package(package) for name, package in PACKAGES.items()}
+    if options.other_chromium:
+        versions["other browser"] = f"{Path(options.other_chromium).name} {read_version(options.other_chromium)}"
+    kept = read_result(options.name) if options.again else None
+    if kept and not is_alike(kept, versions, asdict(plan) | sandbox):
+        say(f"{options.name}.json has other versions or options: leave out --again, or give another --name")
+        return 2
+    done = count_rounds(kept["figures"]["runs"] if kept else [])
+    rounds = {clients: min(options.rounds, -(-options.starts // clients)) for clients in options.clients}
+    levels = {clients: range(done[clients], done[clients] + number) for clients, number in rounds.items()}
+    say(f"peers: {', '.join(makers)}; rounds by number of clients {rounds}; {plan}; {sandbox}")
     root = Path(tempfile.mkdtemp(prefix="peers-"))
     (root / "t").mkdir()
     os.environ["TMPDIR"] = str(root / "t")
@@ -107,14 +117,14 @@ def main(arguments: list[str]) -> int:
         runs = asyncio.run(compare(makers, levels, plan, root))
     finally:
         shutil.rmtree(root, ignore_errors=True)
-    versions = {"Node": read_version("node")} | {name: _read_package(package) for name, package in PACKAGES.items()}
-    if options.other_chromium:
-        versions["other browser"] = f"{Path(options.other_chromium).name} {read_version(options.other_chromium)}"
+    figures = [*(kept["figures"]["runs"] if kept else ()), *map(asdict, runs)]
+    counted = sorted(count_rounds(figures).items())
     path = write_result(
         options.name,
-        options={"clients": options.clients, "rounds": list(levels.values()), **asdict(plan), **sandbox},
-        figures={"runs": [asdict(run) for run in runs]},
+        options={"clients": [n for n, _ in counted], "rounds": [n for _, n in counted], **asdict(plan), **sandbox},
+        figures={"runs": figures},
         versions=versions,
+        earlier=kept,
     )
     say(f"written: {path}")
     print_tables(options.name)
@@ -143,6 +153,21 @@ def _make_makers(
     return makers
 
 
+def count_rounds(runs: list[dict[str, Any]]) -> Counter[int]:
+    """Rounds by number of clients."""
+    return Counter(clients for clients, _ in {(run["clients"], run["round"]) for run in runs})
+
+
+def is_alike(result: dict[str, Any], versions: dict[str, str], options: dict[str, Any]) -> bool:
+    """Whether a result's figures may stand beside those of a run with these."""
+    machine = describe_machine()
+    return (
+        result["versions"] == versions
+        and all(result["options"][name] == value for name, value in options.items())
+        and all(result["machine"][name] == machine[name] for name in ("cores", "memory_gb", "kernel", "chromium"))
+    )
+
+
 def _read_package(package: str) -> str:
     return str(json.loads((NODE_MODULES / package / "package.json").read_text())["version"])
 
@@ -166,6 +191,7 @@ def _read_options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--messages", type=int, default=400, help="messages, one at a time, that latency is taken of")
     parser.add_argument("--burst", type=int, default=20, help="messages at once, for each client")
     parser.add_argument("--restarts", type=int, default=5, help="clients that are restarted")
+    parser.add_argument("--again", action="store_true", help="add rounds to those that the result's file has")
     parser.add_argument("--name", default="peers", help="of the result's file")
     return parser.parse_args(arguments)
 

@@ -6,6 +6,7 @@ import pytest
 
 from bench import report, results
 from bench.charts import draw_bars, draw_lines
+from bench.peers.run import count_rounds, is_alike
 from bench.peers.tables import present
 from bench.results import Chart, Table
 
@@ -105,3 +106,28 @@ def test_charts_are_pictures() -> None:
     parts = present({"figures": {"runs": [make_run("ours", 1)]}})
     for svg in (bars, lines, *(part.svg for part in parts if isinstance(part, Chart))):
         assert ElementTree.fromstring(svg).tag.endswith("svg")
+
+
+def test_a_run_that_goes_on_keeps_the_busier_state_of_the_machine(places: Path) -> None:
+    write("peers", {"runs": []})
+    earlier = results.read_result("peers")
+    assert earlier is not None
+    earlier["machine"]["steal_percent"] = 99.0
+
+    results.write_result("peers", options={}, figures={}, versions={}, earlier=earlier)
+
+    kept = results.read_result("peers")
+    assert kept is not None
+    assert kept["machine"]["steal_percent"] == 99.0
+
+
+def test_rounds_are_added_only_to_figures_of_the_same_versions_and_options(places: Path) -> None:
+    runs = [make_run("ours", 1), make_run("theirs", 1), make_run("ours", 1, round=1), make_run("ours", 5)]
+    assert count_rounds(runs) == {1: 2, 5: 1}
+
+    write("peers", {"runs": runs})
+    kept = results.read_result("peers")
+    assert kept is not None
+    assert is_alike(kept, {"Node": "20"}, {"clients": [1]})
+    assert not is_alike(kept, {"Node": "24"}, {"clients": [1]})
+    assert not is_alike(kept, {"Node": "20"}, {"clients": [5]})
