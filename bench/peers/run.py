@@ -99,9 +99,7 @@ def main(arguments: list[str]) -> int:
         say(f"no such system: {', '.join(sorted(unknown))}; there are {', '.join(makers)}")
         return 2
     makers = {name: make for name, make in makers.items() if not options.systems or name in options.systems}
-    versions = {"Node": read_version("node")} | {name: _read_package(package) for name, package in PACKAGES.items()}
-    if options.other_chromium:
-        versions["other browser"] = f"{Path(options.other_chromium).name} {read_version(options.other_chromium)}"
+    versions = _read_versions(options.other_chromium)
     kept = read_result(options.name) if options.again else None
     if kept and not is_alike(kept, versions, asdict(plan) | sandbox):
         say(f"{options.name}.json has other versions or options: leave out --again, or give another --name")
@@ -168,6 +166,14 @@ def is_alike(result: dict[str, Any], versions: dict[str, str], options: dict[str
     )
 
 
+def _read_versions(other_chromium: str | None) -> dict[str, str]:
+    """Of what is compared with, and of what it runs on beside the browser that the machine's description names."""
+    versions = {"Node": read_version("node")} | {name: _read_package(package) for name, package in PACKAGES.items()}
+    if other_chromium:
+        versions["other browser"] = f"{Path(other_chromium).name} {read_version(other_chromium)}"
+    return versions
+
+
 def _read_package(package: str) -> str:
     return str(json.loads((NODE_MODULES / package / "package.json").read_text())["version"])
 
@@ -191,7 +197,7 @@ def _read_options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--messages", type=int, default=400, help="messages, one at a time, that latency is taken of")
     parser.add_argument("--burst", type=int, default=20, help="messages at once, for each client")
     parser.add_argument("--restarts", type=int, default=5, help="clients that are restarted")
-    parser.add_argument("--again", action="store_true", help="add rounds to those that the result's file has")
+    parser.add_argument("--again", action="store_true", help="add rounds of the same code to the result's file")
     parser.add_argument("--name", default="peers", help="of the result's file")
     return parser.parse_args(arguments)
 
