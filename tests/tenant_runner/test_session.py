@@ -1,5 +1,6 @@
 """The WhatsApp Web channel by itself, in a real browser against the stand-in; one linked session for the whole file."""
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,17 @@ from tests.tenant_runner.installation import Phone, Sandbox
 from tests.tenant_runner.linked_session import LinkedSession
 
 OWNER = "5491155559100"
+# The page takes half a second to find a number that an address hides.
+SLOW_LOOKUP = """{
+    const { contact } = WPP;
+    const slow = async (...given) => {
+      lookups += 1;
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      return contact.getPnLidEntry(...given);
+    };
+    Object.defineProperty(WPP, 'contact', { value: { ...contact, getPnLidEntry: slow } });
+    window.lookups = 0;
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +144,40 @@ async def test_everything_that_came_while_nobody_listened_is_told_however_many_c
     assert [message["id"] for message in written if message["id"] not in told] == []
     newest = max(message.sent_at for message in linked.listener.messages if not message.from_me)
     assert linked.listener.caught_up_through == newest
+
+
+async def test_messages_are_told_in_their_order_though_an_address_is_looked_up_for_one(
+    linked: LinkedSession, phone: Phone, new_number: Callable[[], str]
+) -> None:
+    page = linked.running._page
+    assert page is not None
+    await page._page.evaluate(SLOW_LOOKUP)
+    first = phone.incoming(new_number(), "uno", addressing="lid")
+    others = [phone.incoming(new_number(), text) for text in ("dos", "tres")]
+    for message in (first, *others):
+        await received(linked, message)
+    texts = [message.text for message in linked.listener.messages if message.text in ("uno", "dos", "tres")]
+    assert texts == ["uno", "dos", "tres"]
+    assert await page._page.evaluate("lookups") == 1
+
+
+async def test_every_message_brings_an_id_of_its_own_under_which_its_answer_leaves(
+    linked: LinkedSession, phone: Phone, new_number: Callable[[], str]
+) -> None:
+    numbers = [new_number() for _ in range(4)]
+    messages = await asyncio.gather(*(asyncio.to_thread(phone.incoming, number, "hola") for number in numbers))
+    chats = [(await received(linked, message))[0].chat_id for message in messages]
+    kept = dict(linked.running._reply_ids)
+    ids = [await linked.running.new_message_id(chat) for chat in chats]
+    assert [kept[chat] for chat in chats] == ids, "none was asked for"
+    assert len(set(ids)) == len(ids)
+    for chat, message_id in zip(chats, ids, strict=True):
+        await linked.running.send(chat, "buenas", message_id)
+    sent = {event["number"]: event["id"] for event in phone.events("sent") if event["number"] in numbers}
+    assert [message_id.rsplit("_", 1)[1] for message_id in ids] == [sent[number] for number in numbers]
+    assert [await linked.running.find(chat, message_id) for chat, message_id in zip(chats, ids, strict=True)] == [
+        "server"
+    ] * len(ids)
 
 
 async def test_a_file_is_described_without_its_content(
@@ -255,7 +301,8 @@ async def test_a_restriction_stops_sending_and_keeps_the_session(
     linked: LinkedSession, phone: Phone, new_number: Callable[[], str]
 ) -> None:
     await linked.wait_for("WORKING", "connected")
-    chat = f"{new_number()}@c.us"
+    number = new_number()
+    chat = f"{number}@c.us"
     message_id = await linked.running.new_message_id(chat)
     phone.does("restrict", restricted=True)
     try:
@@ -263,7 +310,7 @@ async def test_a_restriction_stops_sending_and_keeps_the_session(
         assert told.phone == OWNER
         with pytest.raises(ChannelNotReady):
             await linked.running.send(chat, "hola", message_id)
-        assert phone.events("sent") == []
+        assert phone.sent(number) == []
     finally:
         phone.does("restrict", restricted=False)
     await linked.wait_for("WORKING", "connected")

@@ -27,16 +27,21 @@
     return [WPP.conn.getMyUserWid?.(), WPP.conn.getMyUserLid?.()].some((me) => me && bare(me) === bare(id));
   };
 
-  const phoneOf = async (wid) => {
-    if (/@c\.us$/.test(wid)) return wid.split('@')[0];
-    if (!/@lid$/.test(wid)) return null;
+  // Now where the value is there, later where it is a promise.
+  const after = (value, then) => (typeof value?.then === 'function' ? value.then(then) : then(value));
+
+  const lookUpPhone = async (lid) => {
     try {
-      const entry = await within(WPP.contact.getPnLidEntry(wid), 3000);
+      const entry = await within(WPP.contact.getPnLidEntry(lid), 3000);
       const number = entry?.phoneNumber;
       return number ? String(number._serialized || number).split('@')[0] : null;
     } catch {
       return null;
     }
+  };
+  const phoneOf = (wid) => {
+    if (/@c\.us$/.test(wid)) return wid.split('@')[0];
+    return /@lid$/.test(wid) ? lookUpPhone(wid) : null;
   };
 
   // A message's key is an object of the page's own, or its plain copy, or its text already.
@@ -72,11 +77,11 @@
     return `${isMe(msg.quotedParticipant)}_${text(msg.quotedRemoteJid) || chat}_${msg.quotedStanzaID}`;
   };
 
-  const describe = async (msg) => {
+  const describe = (msg) => {
     const fromMe = Boolean(msg.id.fromMe);
     const chat = String(msg.id.remote || (fromMe ? msg.to : msg.from));
     const type = String(msg.type || 'unknown');
-    return {
+    const message = {
       id: String(msg.id),
       chat,
       type,
@@ -90,12 +95,22 @@
       quoted: quotedOf(msg, chat),
       media: mediaOf(msg, type),
       name: fromMe ? null : text(msg.notifyName || msg.senderObj?.pushname) || null,
-      phone: fromMe ? null : await phoneOf(chat),
     };
+    return after(fromMe ? null : phoneOf(chat), (phone) => ({ ...message, phone }));
   };
 
-  // An id for an answer travels with the message that may get one: nobody has to come back and ask.
-  const newReplyId = (chat) => WPP.chat.generateMessageID(String(chat)).then(String, () => null);
+  // An id for an answer travels with the message that may get one: nobody has to come back and ask. What is random in
+  // it says nothing of the chat, so it is made ahead; who comes before it is there waits for one.
+  const newKey = (chat) => WPP.chat.generateMessageID(chat).catch(() => null);
+  let random = null;
+  const newReplyId = (chat) => {
+    const ahead = random;
+    random = null;
+    newKey(chat).then((key) => {
+      random = text(key?.id);
+    });
+    return ahead ? `true_${chat}_${ahead}` : newKey(chat).then(text);
+  };
 
   // What happened to a message that is there already; `at` in seconds.
   const now = () => Date.now() / 1000;
@@ -125,13 +140,31 @@
     fromMe: isMe(sender),
   });
 
-  // Describing takes its time where an address has to be looked up: whatever follows waits for it.
+  // Told at once, before the page goes on with what it is about. Describing takes its time where an address has to be
+  // looked up: whatever follows waits for it.
   let told = Promise.resolve();
+  let waiting = 0;
   const tellInOrder = (name, describing) => {
-    told = told.then(async () => tell(name, await describing())).catch((error) => console.warn(name, error?.message));
+    const fail = (error) => console.warn(name, error?.message);
+    try {
+      const described = describing();
+      if (!waiting && typeof described.then !== 'function') {
+        tell(name, described);
+        return;
+      }
+      waiting += 1;
+      told = Promise.all([described, told])
+        .then(([payload]) => tell(name, payload))
+        .catch(fail)
+        .finally(() => {
+          waiting -= 1;
+        });
+    } catch (error) {
+      fail(error);
+    }
   };
   const tellChange = (describing) =>
-    tellInOrder('change', async () => {
+    tellInOrder('change', () => {
       const change = describing();
       if (!change.id || !isPerson(change.chat || '')) throw new Error('not of a chat with one person');
       return change;
@@ -154,10 +187,11 @@
     });
     WPP.on('conn.logout_reason', (reason) => tell('logout', text(reason)));
     WPP.on('chat.new_message', (msg) =>
-      tellInOrder('message', async () => {
-        const [message, replyId] = await Promise.all([describe(msg), msg.id.fromMe ? null : newReplyId(msg.id.remote)]);
-        return { ...message, replyId };
-      }),
+      tellInOrder('message', () =>
+        after(describe(msg), (message) =>
+          after(message.fromMe ? null : newReplyId(message.chat), (replyId) => ({ ...message, replyId })),
+        ),
+      ),
     );
     WPP.on('chat.msg_edited', ({ msg }) => tellChange(() => edited(msg)));
     WPP.on('chat.msg_revoke', ({ id, refId }) => tellChange(() => revoked({ id, refId, by: id })));
