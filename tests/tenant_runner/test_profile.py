@@ -1,7 +1,7 @@
 """The last good copy of a profile: when it is taken, when it is gone back to, and when never."""
 
+import asyncio
 import shutil
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from tenant_runner.channels.whatsapp_web import attempts, profile_care
+from tenant_runner.channels.whatsapp_web.browser import browsers_of
 from tenant_runner.channels.whatsapp_web.profile_copy import CopyFailed, ProfileCopy
 from tenant_runner.contract import SessionReason
 from tests.conftest import wait_for
@@ -93,7 +94,9 @@ def test_a_copy_is_of_one_number_and_ends_with_its_login(profile: Path) -> None:
     assert sorted(path.name for path in profile.parent.iterdir()) == ["profile"]
 
 
-def test_a_browser_stands_still_while_it_is_copied_and_goes_on(profile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_browser_stands_still_while_it_is_copied_and_goes_on(
+    profile: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: set[str] = set()
     copytree: Callable[..., Any] = shutil.copytree
 
@@ -103,13 +106,16 @@ def test_a_browser_stands_still_while_it_is_copied_and_goes_on(profile: Path, mo
 
     monkeypatch.setattr(shutil, "copytree", watching)
     command = [sys.executable, "-c", "import time; time.sleep(300)", f"--user-data-dir={profile}"]
-    with subprocess.Popen(command) as browser:
-        try:
-            ProfileCopy(profile).take(PHONE)
-            assert seen == {psutil.STATUS_STOPPED}
-            assert psutil.Process(browser.pid).status() != psutil.STATUS_STOPPED
-        finally:
-            browser.kill()
+    browser = await asyncio.create_subprocess_exec(*command)
+    try:
+        # A process that has just begun has no arguments for a moment.
+        await wait_for(lambda: browsers_of(profile))
+        await asyncio.to_thread(ProfileCopy(profile).take, PHONE)
+        assert seen == {psutil.STATUS_STOPPED}
+        assert psutil.Process(browser.pid).status() != psutil.STATUS_STOPPED
+    finally:
+        browser.kill()
+        await browser.wait()
 
 
 @pytest.fixture
