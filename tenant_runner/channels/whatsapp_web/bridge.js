@@ -27,8 +27,9 @@
     return [WPP.conn.getMyUserWid?.(), WPP.conn.getMyUserLid?.()].some((me) => me && bare(me) === bare(id));
   };
 
+  const isPromise = (value) => typeof value?.then === 'function';
   // Now where the value is there, later where it is a promise.
-  const after = (value, then) => (typeof value?.then === 'function' ? value.then(then) : then(value));
+  const after = (value, then) => (isPromise(value) ? value.then(then) : then(value));
 
   const lookUpPhone = async (lid) => {
     try {
@@ -148,7 +149,7 @@
     const fail = (error) => console.warn(name, error?.message);
     try {
       const described = describing();
-      if (!waiting && typeof described.then !== 'function') {
+      if (!waiting && !isPromise(described)) {
         tell(name, described);
         return;
       }
